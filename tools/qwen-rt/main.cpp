@@ -1,0 +1,155 @@
+//===- main.cpp - qwen-rt: runs what qwenc has compiled -------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Reads the command line, runs the chosen subcommand and turns its result into
+// the exit status: 0 success, 1 user or input error, 2 usage error, 130 and 143
+// after SIGINT and SIGTERM.
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/core/Suggest.h"
+#include "tools/qwen-rt/Command.h"
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <vector>
+
+using namespace qrt;
+
+namespace {
+
+constexpr const char *kVersion = "qwen-rt 0.1.0";
+constexpr int kUsageError = 2;
+
+/// The one list of subcommands.
+using AddCommand = void (*)(CLI::App &, CommonOptions &);
+constexpr AddCommand kCommands[] = {
+    addTrainCommand, addGenerateCommand, addEvalCommand,
+    addRunCommand,   addBenchCommand,    addInspectCommand,
+#ifdef QWEN_RT_HAVE_DATA
+    addDataCommand,
+#endif
+#ifdef QWEN_RT_HAVE_TOKENIZER
+    addTokenizerCommand,
+#endif
+};
+
+/// The innermost subcommand that was named on the command line.
+CLI::App *innermost(CLI::App *app) {
+  for (;;) {
+    auto chosen = app->get_subcommands();
+    if (chosen.empty())
+      return app;
+    app = chosen.back();
+  }
+}
+
+/// One line for a word nobody took, naming the nearest one that exists.
+std::string describeExtra(CLI::App &command, const std::string &word) {
+  std::vector<std::string> names;
+  bool isFlag = word.size() > 1 && word[0] == '-';
+  std::string key = word.substr(0, word.find('='));
+  if (isFlag) {
+    for (const CLI::Option *option : command.get_options()) {
+      for (const std::string &name : option->get_lnames())
+        names.push_back("--" + name);
+      for (const std::string &name : option->get_snames())
+        names.push_back("-" + name);
+    }
+  } else {
+    for (const CLI::App *sub : command.get_subcommands({}))
+      names.push_back(sub->get_name());
+  }
+  const char *kind = isFlag          ? "unknown flag"
+                     : names.empty() ? "unexpected argument"
+                                     : "unknown subcommand";
+  return fmt::format("{} '{}'{}", kind, key, didYouMean(key, names));
+}
+
+int usageError(CLI::App &app, const CLI::ParseError &error) {
+  CLI::App *command = innermost(&app);
+  std::string message = error.what();
+  int code = 7002;
+  if (dynamic_cast<const CLI::ExtrasError *>(&error)) {
+    std::vector<std::string> extras = command->remaining(true);
+    if (extras.empty())
+      extras = app.remaining(true);
+    if (!extras.empty()) {
+      message = describeExtra(*command, extras.front());
+      code = 7001;
+    }
+  } else if (dynamic_cast<const CLI::RequiredError *>(&error)) {
+    // CLI11's subcommand requirement would also hide a mistyped subcommand.
+    std::vector<std::string> extras = command->remaining(true);
+    if (!extras.empty() && !command->get_subcommands({}).empty()) {
+      message = describeExtra(*command, extras.front());
+      code = 7001;
+    }
+  }
+  if (!message.empty() && message.back() == '.')
+    message.pop_back();
+  std::string line = makeError(code, "", "{}", message).str();
+  std::string path = command->get_name();
+  for (CLI::App *up = command->get_parent(); up; up = up->get_parent())
+    path = up->get_name() + " " + path;
+  std::fprintf(stderr, "%s\nrun '%s --help' for its options\n", line.c_str(),
+               path.c_str());
+  return kUsageError;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  CLI::App app{"Trains, evaluates, runs and measures the models that qwenc "
+               "compiles.",
+               "qwen-rt"};
+  CommonOptions common;
+  app.set_help_flag("--help,-h", "print this text and exit");
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+  app.footer("Examples:\n"
+             "  qwen-rt train model.so --data d/train.bin\n"
+             "  qwen-rt generate model.so --weights Qwen3-0.6B/ -p \"Hello\"\n"
+             "  qwen-rt inspect model.so\n"
+             "Each subcommand has its own --help.\n");
+  try {
+    for (AddCommand add : kCommands)
+      add(app, common);
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp &) {
+    std::fputs(innermost(&app)->help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::CallForAllHelp &) {
+    std::fputs(app.help("", CLI::AppFormatMode::All).c_str(), stdout);
+    return 0;
+  } catch (const CLI::CallForVersion &) {
+    std::printf("%s\n", kVersion);
+    return 0;
+  } catch (const CLI::ParseError &error) {
+    return usageError(app, error);
+  }
+
+  // The last guard: nothing below may throw, but the standard library can run
+  // out of memory anywhere, and that must not look like a crash.
+  try {
+    Expected<int> status = common.run();
+    if (!status) {
+      std::fflush(stdout);
+      std::fprintf(stderr, "%s\n", status.error().str().c_str());
+      return 1;
+    }
+    if (std::fflush(stdout) != 0) {
+      std::fprintf(stderr, "error: cannot write to stdout [Q7003]\n");
+      return 1;
+    }
+    return *status;
+  } catch (const std::bad_alloc &) {
+    std::fprintf(stderr, "error: out of memory [Q6001]\n");
+  } catch (const std::exception &error) {
+    std::fprintf(stderr, "error: internal error: %s [Q6002]\n", error.what());
+  }
+  return 1;
+}

@@ -1,0 +1,206 @@
+//===- Manifest.h - What a module says about itself -------------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The typed form of the JSON document in a module's manifest section (described
+// in runtime/abi/manifest.md). Reading it never executes the file. After
+// parseManifest has succeeded, all sizes are positive and their products fit in
+// int64, every name that is referred to exists, and slots do not overlap.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_RUNTIME_CORE_MANIFEST_H
+#define QWEN_RUNTIME_CORE_MANIFEST_H
+
+#include "runtime/core/DType.h"
+#include "runtime/core/Error.h"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace qrt {
+
+/// How a parameter is filled when no weights are given.
+struct InitInfo {
+  enum class Kind { Zeros, Ones, Constant, Normal, Uniform };
+  Kind kind = Kind::Zeros;
+  double value = 0;         ///< Constant
+  double mean = 0, std = 0; ///< Normal
+  double low = 0, high = 0; ///< Uniform
+};
+
+/// Where (one layer of) a parameter lies in a weight file.
+struct FileView {
+  std::string name;               ///< with `{i}` for the layer
+  std::vector<int64_t> fileShape; ///< of the whole tensor in the file
+  bool transpose = false;         ///< the file holds (in, out)
+  std::optional<std::pair<int64_t, int64_t>> slice; ///< axis, begin
+  std::optional<int64_t> permuteHeads; ///< gguf llama: interleaved pairs
+  bool alias = false; ///< read only if present, and must equal the parameter
+
+  /// The tensor's name for one layer.
+  std::string nameOfLayer(int64_t layer) const;
+};
+
+/// One logical matrix (or one per layer).
+struct ParameterInfo {
+  std::string name;
+  std::optional<int64_t> layers; ///< none: not in the layer stack
+  std::vector<int64_t> shape;    ///< of one layer, (out, in)
+  std::vector<std::string> axes;
+  InitInfo init;
+  int64_t group = 0; ///< parameter group of the optimizer
+  std::map<std::string, DType> storages;               ///< "master", "compute"
+  std::map<std::string, std::vector<FileView>> views; ///< "hf", "gguf"
+
+  int64_t layerCount() const { return layers.value_or(1); }
+  int64_t elementsPerLayer() const;
+  int64_t elements() const { return elementsPerLayer() * layerCount(); }
+};
+
+enum class ArgRole { Input, Output, Parameter, Gradient, Moment1, Moment2, Cache };
+std::string_view nameOf(ArgRole role);
+
+/// A size, or the index of one of the entry's extents.
+struct DimInfo {
+  int64_t size = 0;
+  int extent = -1; ///< >= 0: index into EntryInfo::extents
+};
+
+/// One argument of an entry point: `count` consecutive slots of qrt_call.args.
+struct ArgInfo {
+  std::string name;
+  ArgRole role = ArgRole::Input;
+  std::string storage; ///< of role Parameter
+  DType dtype = DType::F32;
+  std::vector<DimInfo> shape;
+  int64_t slot = 0, count = 1;
+  bool donated = false;
+  int parameter = -1; ///< index into Manifest::parameters, where the role has one
+};
+
+struct ExtentInfo {
+  std::string name;
+  int64_t max = 1;
+};
+
+struct EntryInfo {
+  std::string name;
+  std::vector<ExtentInfo> extents;
+  int64_t arenaBytes = 0;
+  int64_t slots = 0;
+  std::vector<ArgInfo> args;
+
+  const ArgInfo *findArg(ArgRole role, std::string_view name) const;
+  /// -1: the entry has no such extent.
+  int findExtent(std::string_view name) const;
+  /// The maximum of an extent; 1 if there is none of this name.
+  int64_t maxExtent(std::string_view name) const;
+  /// Elements of one slot of `arg` at the given extents (or at the maxima).
+  int64_t elements(const ArgInfo &arg, const int64_t *extents = nullptr) const;
+};
+
+/// The machine code of one instruction-set level.
+struct VariantInfo {
+  std::string level;
+  std::vector<std::string> features; ///< LLVM's names of CPU features
+};
+
+struct TargetInfo {
+  std::string target;
+  int64_t workerScratchBytes = 0;
+  std::vector<VariantInfo> variants; ///< best first
+};
+
+struct OptimizerDefaults {
+  std::string kind;
+  double lr = 0, beta1 = 0, beta2 = 0, eps = 0, weightDecay = 0, clip = 0;
+};
+
+struct ScheduleDefaults {
+  std::string kind; ///< cosine, linear, constant, wsd
+  int64_t warmup = 0;
+  double minLr = 0;
+  /// Exactly one of the horizons, or none.
+  std::optional<int64_t> steps, tokens;
+  std::optional<double> flops, tokensPerParameter;
+};
+
+/// The part of the YAML that acts at run time.
+struct ManifestDefaults {
+  struct {
+    int64_t batch = 1, sequence = 1, accumulate = 1;
+    uint64_t seed = 0;
+    std::vector<std::string> data;
+    OptimizerDefaults optimizer;
+    ScheduleDefaults schedule;
+  } train;
+  struct {
+    int64_t every = 0, keep = 0; ///< every 0: only at the end; keep 0: all
+    bool best = false;
+  } checkpoint;
+  struct {
+    int64_t every = 0, batches = 0;
+  } eval;
+  struct {
+    int64_t every = 1;
+  } log;
+  struct {
+    int64_t batch = 1, context = 1, prefill = 1;
+  } infer;
+};
+
+struct Manifest {
+  int64_t format = 0, abi = 0;
+  std::string name, compiler, buildId;
+  DType dtype = DType::F32; ///< compute type
+  std::vector<std::pair<std::string, int64_t>> mesh;
+  std::string family;
+  std::map<std::string, int64_t> dims; ///< whole dims only
+  nlohmann::json hfConfig;
+  ManifestDefaults defaults;
+  struct {
+    double forward = 0, train = 0, trainCausal = 0;
+  } flopsPerToken;
+  std::vector<TargetInfo> targets;
+  std::vector<ParameterInfo> parameters;
+  std::vector<EntryInfo> entries;
+  nlohmann::json memory;
+  nlohmann::json json; ///< the whole document, as it was read
+
+  int findEntry(std::string_view name) const;     ///< -1: none
+  int findParameter(std::string_view name) const; ///< -1: none
+  const TargetInfo *findTarget(std::string_view name) const;
+  /// Number of parameters (elements, all layers).
+  int64_t parameterCount() const;
+  /// 1 + the largest group of any parameter.
+  int64_t groupCount() const;
+  /// Rows of the vocabulary; 0 if the architecture has none.
+  int64_t vocab() const;
+};
+
+/// Parses and checks the JSON text of a manifest. `where` names the file in
+/// errors (Q6010..Q6019).
+Expected<Manifest> parseManifest(std::string_view text,
+                                 const std::string &where);
+
+/// Reads the manifest of a module without executing it.
+Expected<Manifest> readManifest(const std::string &path);
+
+/// The bytes of one section of an ELF file in memory (x86-64, little endian,
+/// shared object). Never reads outside `file`.
+Expected<std::string_view> findElfSection(std::string_view file,
+                                          std::string_view section,
+                                          const std::string &where);
+
+} // namespace qrt
+
+#endif // QWEN_RUNTIME_CORE_MANIFEST_H

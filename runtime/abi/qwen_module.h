@@ -1,4 +1,4 @@
-/*===- qwen_module.h - The ABI between model.so and the runtime ----*- C -*-===*\
+/*===- qwen_module.h - The ABI between model.so and the runtime ---*- C -*-===*\
 |*
 |* Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 |* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -33,8 +33,8 @@ typedef struct qrt_ctx qrt_ctx;
 /* A piece of parallel work: units [begin, end) of a kernel. `args` is what was
  * given to parallel_for; `scratch` is private to the calling worker, 64-byte
  * aligned and at least the manifest's "worker_scratch_bytes" long, its contents
- * undefined at entry. What a unit computes does not depend on the chunk's bounds
- * nor on the worker. */
+ * undefined at entry. What a unit computes does not depend on the chunk's
+ * bounds nor on the worker. */
 typedef void (*qrt_task)(void *args, int64_t begin, int64_t end, void *scratch);
 
 /* What the runtime offers to a module. */
@@ -44,8 +44,8 @@ typedef struct qrt_api {
   /* Runs task over [0, n) in chunks of `grain` units on the device's pool and
    * returns when all are done. `name` (static, in the module) is for the
    * profiler only. Called from the device's main thread only. */
-  void (*parallel_for)(qrt_ctx *ctx, const char *name, qrt_task task, void *args,
-                       int64_t n, int64_t grain);
+  void (*parallel_for)(qrt_ctx *ctx, const char *name, qrt_task task,
+                       void *args, int64_t n, int64_t grain);
   /* Starts a collective over `axes` (bit i = i-th mesh axis) on the device's
    * buffers and waits for it. kind: 0 all_reduce, 1 all_gather,
    * 2 reduce_scatter, 3 all_to_all; reduction: 0 sum, 1 max; dtype: qrt_dtype;
@@ -93,8 +93,8 @@ typedef int32_t (*qrt_entry)(qrt_ctx *ctx, const qrt_call *call);
 
 /* The code of one target at one instruction-set level. */
 typedef struct qrt_variant {
-  const char *target; /* "cpu", "cuda", "cuda-sim" */
-  const char *level;  /* cpu: "amx", "x86-64-v4", "x86-64-v3" */
+  const char *target;       /* "cpu", "cuda", "cuda-sim" */
+  const char *level;        /* cpu: "amx", "x86-64-v4", "x86-64-v3" */
   const qrt_entry *entries; /* in the manifest's order */
 } qrt_variant;
 
@@ -106,7 +106,7 @@ typedef struct qrt_module {
   const qrt_variant *variants; /* best first */
 } qrt_module;
 
-/* Returns the module's description, or null if it needs more than max_version. */
+/* Returns the module's description; null if it needs more than max_version. */
 typedef const qrt_module *(*qrt_query)(uint32_t max_version);
 
 #ifdef __cplusplus

@@ -57,8 +57,8 @@ struct ParameterInfo {
   std::vector<int64_t> shape;    ///< of one layer, (out, in)
   std::vector<std::string> axes;
   InitInfo init;
-  int64_t group = 0; ///< parameter group of the optimizer
-  std::map<std::string, DType> storages;               ///< "master", "compute"
+  int64_t group = 0;                     ///< parameter group of the optimizer
+  std::map<std::string, DType> storages; ///< "master", "compute"
   std::map<std::string, std::vector<FileView>> views; ///< "hf", "gguf"
 
   int64_t layerCount() const { return layers.value_or(1); }
@@ -66,7 +66,15 @@ struct ParameterInfo {
   int64_t elements() const { return elementsPerLayer() * layerCount(); }
 };
 
-enum class ArgRole { Input, Output, Parameter, Gradient, Moment1, Moment2, Cache };
+enum class ArgRole {
+  Input,
+  Output,
+  Parameter,
+  Gradient,
+  Moment1,
+  Moment2,
+  Cache
+};
 std::string_view nameOf(ArgRole role);
 
 /// A size, or the index of one of the entry's extents.
@@ -84,7 +92,8 @@ struct ArgInfo {
   std::vector<DimInfo> shape;
   int64_t slot = 0, count = 1;
   bool donated = false;
-  int parameter = -1; ///< index into Manifest::parameters, where the role has one
+  int parameter =
+      -1; ///< index into Manifest::parameters, where the role has one
 };
 
 struct ExtentInfo {

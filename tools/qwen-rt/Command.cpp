@@ -25,8 +25,7 @@ void qrt::addDeviceOptions(CLI::App &command, CommonOptions &common) {
       .add_option("--threads,-t", common.threads,
                   "threads of all devices together (default: all processors)")
       ->check(CLI::Range(1, 4096));
-  command
-      .add_option("--device", common.device, "where the module runs (cpu)")
+  command.add_option("--device", common.device, "where the module runs (cpu)")
       ->check(CLI::IsMember({"cpu"}));
 }
 

@@ -3,9 +3,9 @@
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Every subcommand is one file XCommand.cpp with one function addXCommand, named
-// once in the table of main.cpp. It declares its options on a CLI11 subcommand
-// and hands over what to run:
+// Every subcommand is one file XCommand.cpp with one function addXCommand,
+// named once in the table of main.cpp. It declares its options on a CLI11
+// subcommand and hands over what to run:
 //
 //   void qrt::addEvalCommand(CLI::App &app, CommonOptions &common) {
 //     auto options = std::make_shared<EvalOptions>();
@@ -16,7 +16,8 @@
 //           [options, &common] { return runEval(*options, common); });
 //   }
 //
-// The function returns the exit status, or an Error, which main prints (exit 1).
+// The function returns the exit status, or an Error, which main prints (exit
+// 1).
 //
 //===----------------------------------------------------------------------===//
 

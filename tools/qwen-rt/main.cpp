@@ -27,8 +27,24 @@ constexpr int kUsageError = 2;
 /// The one list of subcommands.
 using AddCommand = void (*)(CLI::App &, CommonOptions &);
 constexpr AddCommand kCommands[] = {
-    addTrainCommand, addGenerateCommand, addEvalCommand,
-    addRunCommand,   addBenchCommand,    addInspectCommand,
+#ifdef QWEN_RT_HAVE_TRAIN
+    addTrainCommand,
+#endif
+#ifdef QWEN_RT_HAVE_GENERATE
+    addGenerateCommand,
+#endif
+#ifdef QWEN_RT_HAVE_EVAL
+    addEvalCommand,
+#endif
+#ifdef QWEN_RT_HAVE_RUN
+    addRunCommand,
+#endif
+#ifdef QWEN_RT_HAVE_BENCH
+    addBenchCommand,
+#endif
+#ifdef QWEN_RT_HAVE_INSPECT
+    addInspectCommand,
+#endif
 #ifdef QWEN_RT_HAVE_DATA
     addDataCommand,
 #endif

@@ -1,0 +1,181 @@
+//===- ThreadPool.cpp - Parallel work of one device -----------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/cpu/ThreadPool.h"
+
+#include <algorithm>
+#include <chrono>
+#include <immintrin.h>
+
+using namespace qrt;
+
+namespace {
+
+constexpr int kChunkBits = 24;
+constexpr uint64_t kChunkMask = (uint64_t(1) << kChunkBits) - 1;
+/// Stands for "the next call is being written": no chunk can be claimed.
+constexpr uint64_t kClosed = kChunkMask;
+/// Pauses before an idle thread starts to yield, and yields before it sleeps. A
+/// pause is some 40 to 140 cycles, so spinning lasts about 50 us: longer than
+/// the serial gap between two kernels of a step.
+constexpr int kSpins = 1500;
+constexpr int kYields = 200;
+
+/// Waits a little longer each time: pause, then give the processor away.
+struct Backoff {
+  int count = 0;
+  bool exhausted() const { return count > kSpins + kYields; }
+  void step() {
+    if (count++ < kSpins)
+      _mm_pause();
+    else
+      std::this_thread::yield();
+  }
+};
+
+} // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  for (int i = 1; i < threads; ++i)
+    workers.emplace_back([this, i] { workerMain(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    stop.store(true);
+  }
+  wake.notify_all();
+  for (std::thread &worker : workers)
+    worker.join();
+}
+
+void ThreadPool::setScratch(void *base, int64_t stride) {
+  scratchBase = static_cast<char *>(base);
+  scratchStride = stride;
+}
+
+/// Takes chunks of call `jobId` until none is left or another call has begun. A
+/// chunk is claimed by a compare-exchange on the ticket. The ticket is closed
+/// before the fields of the next call are written; so if the fields read here
+/// were already new, the exchange fails, and if it succeeds they are this
+/// call's, which cannot end before its claimed chunks have.
+void ThreadPool::work(uint64_t jobId, int worker) {
+  uint64_t seen = ticket.load(std::memory_order_acquire);
+  while (seen >> kChunkBits == jobId) {
+    uint64_t chunk = seen & kChunkMask;
+    if (chunk >= job.chunks.load(std::memory_order_acquire))
+      break;
+    qrt_task task = job.task.load(std::memory_order_acquire);
+    void *args = job.args.load(std::memory_order_acquire);
+    int64_t n = job.n.load(std::memory_order_acquire);
+    int64_t grain = job.grain.load(std::memory_order_acquire);
+    if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
+                                      std::memory_order_acquire))
+      continue;
+    int64_t begin = static_cast<int64_t>(chunk) * grain;
+    task(args, begin, std::min(n, begin + grain), scratchOf(worker));
+    finishedChunks.fetch_add(1, std::memory_order_release);
+    seen = ticket.load(std::memory_order_acquire);
+  }
+}
+
+void ThreadPool::workerMain(int index) {
+  uint64_t done = 0;
+  Backoff backoff;
+  for (;;) {
+    uint64_t seen = ticket.load(std::memory_order_acquire);
+    uint64_t jobId = seen >> kChunkBits;
+    if (jobId != done && (seen & kChunkMask) != kClosed) {
+      work(jobId, index);
+      done = jobId;
+      backoff = Backoff();
+      continue;
+    }
+    if (stop.load(std::memory_order_relaxed))
+      return;
+    if (!backoff.exhausted()) {
+      backoff.step();
+      continue;
+    }
+    // Announce the sleep before the last look at the ticket; parallelFor looks
+    // at `sleepers` after it has published, so one of the two sees the other.
+    std::unique_lock<std::mutex> lock(mutex);
+    sleepers.fetch_add(1, std::memory_order_seq_cst);
+    wake.wait(lock, [&] {
+      return stop.load() ||
+             ticket.load(std::memory_order_seq_cst) >> kChunkBits != done;
+    });
+    sleepers.fetch_sub(1, std::memory_order_relaxed);
+    backoff = Backoff();
+  }
+}
+
+void ThreadPool::parallelFor(const char *name, qrt_task task, void *args,
+                             int64_t n, int64_t grain) {
+  if (n <= 0)
+    return;
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point begin;
+  if (profiling)
+    begin = Clock::now();
+  grain = std::max<int64_t>(grain, 1);
+  // The chunk number must fit in its bits; a coarser grain changes no result.
+  constexpr int64_t kMostChunks = 1 << 20;
+  if ((n - 1) / grain >= kMostChunks)
+    grain = (n - 1) / kMostChunks + 1;
+  uint64_t chunks = static_cast<uint64_t>((n - 1) / grain + 1);
+  if (workers.empty() || chunks == 1) {
+    for (int64_t at = 0; at < n; at += grain)
+      task(args, at, std::min(n, at + grain), scratchOf(0));
+  } else {
+    // The previous call is complete; only a late worker may still look at the
+    // fields, and after the ticket is closed it cannot claim anything.
+    uint64_t jobId = (ticket.load(std::memory_order_relaxed) >> kChunkBits) + 1;
+    ticket.store(jobId << kChunkBits | kClosed, std::memory_order_seq_cst);
+    finishedChunks.store(0, std::memory_order_relaxed);
+    job.task.store(task, std::memory_order_release);
+    job.args.store(args, std::memory_order_release);
+    job.n.store(n, std::memory_order_release);
+    job.grain.store(grain, std::memory_order_release);
+    job.chunks.store(chunks, std::memory_order_release);
+    ticket.store(jobId << kChunkBits, std::memory_order_seq_cst);
+    if (sleepers.load(std::memory_order_seq_cst) > 0) {
+      {
+        std::lock_guard<std::mutex> lock(mutex);
+      }
+      wake.notify_all();
+    }
+    work(jobId, 0);
+    Backoff backoff;
+    while (finishedChunks.load(std::memory_order_acquire) != chunks)
+      backoff.step();
+  }
+  if (profiling) {
+    Sum &sum = times[name];
+    ++sum.calls;
+    sum.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+}
+
+std::vector<KernelTime> ThreadPool::profile() const {
+  // Two modules may hold equal names at different addresses.
+  std::map<std::string, Sum> byName;
+  for (const auto &[name, sum] : times) {
+    Sum &total = byName[name ? name : "(unnamed)"];
+    total.calls += sum.calls;
+    total.seconds += sum.seconds;
+  }
+  std::vector<KernelTime> result;
+  for (const auto &[name, sum] : byName)
+    result.push_back({name, sum.calls, sum.seconds});
+  std::sort(result.begin(), result.end(),
+            [](const KernelTime &a, const KernelTime &b) {
+              return a.seconds > b.seconds;
+            });
+  return result;
+}

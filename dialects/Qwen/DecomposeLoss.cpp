@@ -1,0 +1,92 @@
+//===- DecomposeLoss.cpp - Decompositions of the losses -------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Qwen/DecomposeBuilder.h"
+#include "dialects/Qwen/QwenDialect.h"
+
+using namespace mlir;
+using namespace qwen;
+
+using Values = SmallVector<Value>;
+using Result = FailureOr<Values>;
+
+namespace {
+/// What the loss and its gradient share. Shapes: [b, t, v] and [b, t].
+struct CrossEntropy {
+  Value valid;  // f: 1 where the target counts
+  Value onehot; // f: 1 at the target
+  Value softmax;
+  Value loss, count, correct;
+};
+} // namespace
+
+static CrossEntropy crossEntropy(DecomposeBuilder &d, Value logits,
+                                 Value targets) {
+  CrossEntropy ce;
+  Value valid = d.ge(targets, d.intSplat(targets, 0));
+  ce.valid = d.toFloat(valid);
+  Value v = d.iota(d.type(logits).getShape(), 2);
+  ce.onehot = d.toFloat(d.eq(v, d.alongRow(targets, v)));
+  Value max = d.maxLast(logits);
+  Value e = d.exp(d.sub(logits, d.alongRow(max, logits)));
+  Value sum = d.sumLast(e);
+  ce.softmax = d.div(e, d.alongRow(sum, e));
+  Value chosen = d.sumLast(d.mul(logits, ce.onehot));
+  Value lse = d.add(max, d.log(sum));
+  ce.loss = d.sumAll(d.mul(ce.valid, d.sub(lse, chosen)));
+  ce.count = d.sumAll(d.toInt(valid));
+  // The target is the first largest: no earlier logit reaches it, no later one
+  // exceeds it.
+  Value target = d.alongRow(chosen, logits);
+  Value earlier = d.lt(v, d.alongRow(targets, v));
+  Value reaches = d.toFloat(d.logicalAnd(earlier, d.ge(logits, target)));
+  Value exceeds = d.toFloat(d.gt(logits, target));
+  Value better = d.sumLast(d.add(reaches, exceeds));
+  Value first = d.logicalAnd(d.lt(better, d.splat(better, 0.5)), valid);
+  ce.correct = d.sumAll(d.toInt(first));
+  return ce;
+}
+
+/// cap tanh(z / cap), and its derivative 1 - tanh^2; z itself if cap is 0.
+static Value softcap(DecomposeBuilder &d, Value z, double cap, Value *slope) {
+  if (cap == 0)
+    return z;
+  Value t = d.tanh(d.mul(z, d.splat(z, 1 / cap)));
+  if (slope)
+    *slope = d.sub(d.splat(z, 1), d.mul(t, t));
+  return d.mul(t, d.splat(z, cap));
+}
+
+Result CrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  CrossEntropy ce = crossEntropy(d, d.widen(in[0]), in[1]);
+  return Values{ce.loss, ce.count, ce.correct};
+}
+
+Result LinearCrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  Value logits = d.contract("btk,vk->btv", in[0], in[1]);
+  logits = softcap(d, logits, getCap().convertToDouble(), nullptr);
+  CrossEntropy ce = crossEntropy(d, logits, in[2]);
+  return Values{ce.loss, ce.count, ce.correct};
+}
+
+Result LinearCrossEntropyGradOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  Value logits = d.contract("btk,vk->btv", in[0], in[1]);
+  Value slope;
+  logits = softcap(d, logits, getCap().convertToDouble(), &slope);
+  CrossEntropy ce = crossEntropy(d, logits, in[2]);
+  Value factor = d.mul(ce.valid, d.everywhere(in[3], ce.valid));
+  Value dz = d.mul(d.sub(ce.softmax, ce.onehot), d.alongRow(factor, logits));
+  if (slope)
+    dz = d.mul(dz, slope);
+  dz = d.roundTo(dz, in[0].getType());
+  Value dx = d.roundTo(d.contract("btv,vk->btk", dz, in[1]), getDx().getType());
+  Value dw = d.add(in[4], d.contract("btv,btk->vk", dz, in[0]));
+  return Values{ce.loss, dx, dw};
+}

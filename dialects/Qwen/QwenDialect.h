@@ -1,0 +1,28 @@
+//===- QwenDialect.h - The model-level dialect ------------------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_DIALECTS_QWEN_QWENDIALECT_H
+#define QWEN_DIALECTS_QWEN_QWENDIALECT_H
+
+#include "dialects/Interfaces/QwenInterfaces.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dialects/Qwen/QwenDialect.h.inc"
+#include "dialects/Qwen/QwenEnums.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/Qwen/QwenOps.h.inc"
+
+#endif // QWEN_DIALECTS_QWEN_QWENDIALECT_H

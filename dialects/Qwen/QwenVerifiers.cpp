@@ -1,0 +1,121 @@
+//===- QwenVerifiers.cpp - Verifiers of the model ops ---------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Qwen/QwenDialect.h"
+
+using namespace mlir;
+using namespace qwen;
+
+static RankedTensorType tensorType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+static int64_t lastDim(Value value) {
+  return tensorType(value).getShape().back();
+}
+
+LogicalResult GetParamOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto param = symbols.lookupNearestSymbolFrom<ParamOp>(*this, getParamAttr());
+  if (!param)
+    return emitOpError("unknown parameter: ") << getParam();
+  auto type = cast<RankedTensorType>(param.getType());
+  if (type.getShape() != tensorType(getResult()).getShape())
+    return emitOpError("parameter ") << getParam() << " has shape " << type
+                                     << ", got " << getResult().getType();
+  if (param.getLayers() && !(*this)->getParentOfType<LayersOp>())
+    return emitOpError("parameter ")
+           << getParam() << " has layers and is read outside of them";
+  return success();
+}
+
+LogicalResult LayersOp::verify() {
+  auto yield = dyn_cast<YieldOp>(getBlock().getTerminator());
+  if (!yield)
+    return emitOpError("expected qwen.yield at the end of the body");
+  SmallVector<Type> args(getCarried().getTypes());
+  for (ValueRange group : {ValueRange(getSlices()), ValueRange(getStates())})
+    for (Value value : group) {
+      if (tensorType(value).getRank() == 0 ||
+          tensorType(value).getDimSize(0) != static_cast<int64_t>(getCount()))
+        return emitOpError("expected a stack of ")
+               << getCount() << " layers, got " << value.getType();
+      args.push_back(slice(value.getType()));
+    }
+  if (TypeRange(args) != TypeRange(getBlock().getArgumentTypes()))
+    return emitOpError("body arguments do not fit the operands");
+  SmallVector<Type> results(yield.getCarried().getTypes());
+  for (Value value : yield.getStacked())
+    results.push_back(stack(value.getType(), getCount()));
+  for (Value value : yield.getStates())
+    results.push_back(stack(value.getType(), getCount()));
+  if (TypeRange(results) != TypeRange(getResultTypes()))
+    return emitOpError("results do not fit what the body yields");
+  if (yield.getCarried().getTypes() != getCarried().getTypes())
+    return emitOpError("carried values change their types");
+  if (yield.getStates().size() != getStates().size())
+    return emitOpError("expected ")
+           << getStates().size() << " states, got " << yield.getStates().size();
+  return success();
+}
+
+LogicalResult ReshapeOp::verify() {
+  auto from = tensorType(getOperand()), to = tensorType(getResult());
+  if (from.getNumElements() != to.getNumElements() ||
+      from.getElementType() != to.getElementType())
+    return emitOpError("expected the same elements, got ")
+           << from << " and " << to;
+  return success();
+}
+
+LogicalResult LinearOp::verify() {
+  auto weight = tensorType(getWeight());
+  if (weight.getRank() != 2 || weight.getDimSize(1) != lastDim(getX()))
+    return emitOpError("expected weight (out, in) with in = ")
+           << lastDim(getX()) << ", got " << weight;
+  if (weight.getDimSize(0) != lastDim(getResult()))
+    return emitOpError("expected ")
+           << weight.getDimSize(0) << " outputs, got " << getResult().getType();
+  if (getBias() &&
+      tensorType(getBias()).getShape() != weight.getShape().take_front())
+    return emitOpError("expected a bias of ")
+           << weight.getDimSize(0) << ", got " << getBias().getType();
+  return success();
+}
+
+LogicalResult RmsNormOp::verify() {
+  if (getWeight() && (tensorType(getWeight()).getRank() != 1 ||
+                      lastDim(getWeight()) != lastDim(getX())))
+    return emitOpError("expected a weight of ")
+           << lastDim(getX()) << ", got " << getWeight().getType();
+  if (getEps().convertToDouble() < 0)
+    return emitOpError("expected eps >= 0, got ") << getEps().convertToDouble();
+  return success();
+}
+
+LogicalResult RopeOp::verify() {
+  if (lastDim(getX()) != 2 * lastDim(getCos()))
+    return emitOpError("expected head_dim twice the table's width, got ")
+           << lastDim(getX()) << " and " << lastDim(getCos());
+  return success();
+}
+
+LogicalResult AttentionOp::verify() {
+  auto q = tensorType(getQ()), k = tensorType(getK());
+  if (q.getRank() != 4 || k.getRank() != 4 ||
+      getK().getType() != getV().getType())
+    return emitOpError(
+               "expected q, k, v [batch, sequence, heads, head_dim], got ")
+           << q << ", " << k << ", " << getV().getType();
+  if (q.getDimSize(2) % k.getDimSize(2))
+    return emitOpError(
+               "expected num_heads to be a multiple of num_kv_heads, got ")
+           << q.getDimSize(2) << " and " << k.getDimSize(2);
+  if (q.getDimSize(3) != k.getDimSize(3))
+    return emitOpError("expected one head_dim, got ")
+           << q.getDimSize(3) << " and " << k.getDimSize(3);
+  return success();
+}

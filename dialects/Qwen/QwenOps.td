@@ -23,7 +23,7 @@ def Qwen_Dialect : Dialect {
   let cppNamespace = "::qwen";
   let summary = "Language models as their papers write them";
   let description = [{
-    Values are tensors of static (maximum) shapes. Activations are
+    Entry points are functions as dialects/Qwen/Entry.h describes. Values are tensors of static (maximum) shapes. Activations are
     `[batch, sequence, ...]`; per-head ones `[batch, sequence, heads, head_dim]`.
 
     **Rounding**: every op computes and accumulates in f32 (f64 on f64 operands)

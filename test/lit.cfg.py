@@ -70,7 +70,15 @@ if not config.sanitize and os.path.isdir(fuzz_dir):
     for name in os.listdir(fuzz_dir):
         config.available_features.add(name)
 
+# What every fuzzer runs with: bounded time and memory, the same start each time.
+fuzz_seconds = 300 if "long" in config.available_features else 20
+fuzz_flags = (
+    f"-max_total_time={fuzz_seconds} -seed=1 -timeout=10 -rss_limit_mb=2048 "
+    "-malloc_limit_mb=1024 -print_final_stats=1 -verbosity=0"
+)
+
 config.substitutions += [
+    ("%{fuzz-flags}", fuzz_flags),
     ("%python", "python3"),
     ("%source", config.source_dir),
     ("%models", os.path.join(config.source_dir, "models")),

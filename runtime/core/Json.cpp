@@ -87,8 +87,10 @@ public:
   }
   bool key(string_t &v) override {
     if (!keys.back().insert(v).second)
-      return stop(fmt::format("the key '{}' occurs twice in one object",
-                              v.substr(0, 120)));
+      return stop(fmt::format(
+          "the key {} occurs twice in one object",
+          nlohmann::json(v.substr(0, 120))
+              .dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
     return pass(handler.key(v));
   }
   bool end_object() override {

@@ -1,0 +1,93 @@
+//===- ViewRegion.cpp - Where a parameter lies in a file tensor -----------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/weights/ViewRegion.h"
+#include "runtime/weights/Printable.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace qrt {
+
+Expected<ViewRegion> ViewRegion::make(const ParameterInfo &parameter,
+                                      const FileView &view) {
+  auto fail = [&](const std::string &why) {
+    return makeError(3024, "",
+                     "parameter '{}' {} does not fit its place in '{}' {}: {}",
+                     parameter.name, shapeText(parameter.shape), view.name,
+                     shapeText(view.fileShape), why);
+  };
+  size_t rank = parameter.shape.size();
+  if (rank < 1 || rank > 2 || view.fileShape.size() != rank)
+    return fail("both must have one or two dimensions, and equally many");
+  bool isVector = rank == 1;
+  ViewRegion r;
+  int64_t out = parameter.shape[0];
+  r.in = isVector ? 1 : parameter.shape[1];
+  r.transpose = view.transpose && !isVector;
+  r.numRows = r.transpose ? r.in : out;
+  r.numCols = r.transpose ? out : r.in;
+  r.fileRows = view.fileShape[0];
+  r.fileCols = isVector ? 1 : view.fileShape[1];
+  int64_t axis = -1;
+  if (view.slice) {
+    auto [sliceAxis, begin] = *view.slice;
+    axis = sliceAxis;
+    if (axis < 0 || axis >= static_cast<int64_t>(rank) || begin < 0)
+      return fail("the slice does not exist");
+    (axis == 0 ? r.firstRow : r.firstCol) = begin;
+  }
+  if (axis == 0 ? r.firstRow > r.fileRows - r.numRows : r.fileRows != r.numRows)
+    return fail("the first dimension differs");
+  if (axis == 1 ? r.firstCol > r.fileCols - r.numCols : r.fileCols != r.numCols)
+    return fail("the second dimension differs");
+  if (view.permuteHeads) {
+    int64_t heads = *view.permuteHeads;
+    if (heads <= 0 || out % heads != 0 || (out / heads) % 2 != 0)
+      return fail(fmt::format("its rows are not {} heads of even size", heads));
+    r.headRows = out / heads;
+  }
+  return r;
+}
+
+void ViewRegion::scatter(int64_t begin, int64_t end, const float *block,
+                         int64_t stride, float *logical) const {
+  if (!transpose) {
+    for (int64_t row = begin; row < end; ++row)
+      std::memcpy(logical + logicalRow(row) * in,
+                  block + (row - begin) * stride,
+                  static_cast<size_t>(numCols) * sizeof(float));
+    return;
+  }
+  for (int64_t col = 0; col < numCols; ++col) {
+    float *to = logical + logicalRow(col) * in;
+    for (int64_t row = begin; row < end; ++row)
+      to[row] = block[(row - begin) * stride + col];
+  }
+}
+
+void ViewRegion::gather(int64_t begin, int64_t end, const float *logical,
+                        float *block, int64_t stride) const {
+  if (!transpose) {
+    for (int64_t row = begin; row < end; ++row)
+      std::memcpy(block + (row - begin) * stride,
+                  logical + logicalRow(row) * in,
+                  static_cast<size_t>(numCols) * sizeof(float));
+    return;
+  }
+  // Tiles keep the lines of both sides in the cache.
+  constexpr int64_t tile = 16;
+  for (int64_t first = 0; first < numCols; first += tile) {
+    int64_t last = std::min(numCols, first + tile);
+    for (int64_t row = begin; row < end; ++row)
+      for (int64_t col = first; col < last; ++col)
+        block[(row - begin) * stride + col] =
+            logical[logicalRow(col) * in + row];
+  }
+}
+
+} // namespace qrt

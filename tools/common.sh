@@ -61,10 +61,10 @@ install_packages() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null ||
     say "warning: apt-get update failed; going on with the package lists as they are" >&2
   # One clear message, naming what cannot be had, before anything is fetched.
-  local package unknown=()
+  local package policy unknown=()
   for package in "${missing[@]}"; do
-    apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]' ||
-      unknown+=("$package")
+    policy=$(apt-cache policy "$package" 2>/dev/null) || policy=
+    [[ $policy == *"Candidate: "[^\(]* ]] || unknown+=("$package")
   done
   if [ ${#unknown[@]} -gt 0 ]; then
     die "the configured package sources do not have: ${unknown[*]}

@@ -32,8 +32,10 @@ constexpr size_t maxPending = size_t(64) << 20;
 
 class BpeEncoder final : public StreamEncoder {
 public:
-  BpeEncoder(const BpeTokenizer &tokenizer, const EncodeOptions &options)
-      : tokenizer(tokenizer), spec(tokenizer.definition()), options(options) {
+  BpeEncoder(const BpeTokenizer &tokenizer, const EncodeOptions &options,
+             std::function<void(std::string_view)> onWord = nullptr)
+      : tokenizer(tokenizer), spec(tokenizer.definition()), options(options),
+        onWord(std::move(onWord)) {
     for (const SplitStage &stage : spec.splits)
       matchers.emplace_back(stage.regex);
   }
@@ -128,7 +130,7 @@ private:
       while (bad < rest.size() && !decodeUtf8(rest, bad).valid)
         bad += decodeUtf8(rest, bad).length;
       QRT_RETURN_IF_ERROR(drainNormal(false));
-      tokenizer.encodeWord(rest.substr(0, bad), merger, scratch, *out);
+      QRT_RETURN_IF_ERROR(addWord(rest.substr(0, bad)));
       stretchPosition = piecePosition = Position::Inside;
       rest.remove_prefix(bad);
     }
@@ -254,6 +256,10 @@ private:
   Status addWord(std::string_view word) {
     if (word.empty())
       return {};
+    if (onWord) {
+      onWord(word);
+      return {};
+    }
     const TokenId *ids;
     size_t count;
     if (cache.find(word, ids, count)) {
@@ -269,6 +275,7 @@ private:
   const BpeTokenizer &tokenizer;
   const BpeSpec &spec;
   EncodeOptions options;
+  std::function<void(std::string_view)> onWord;
   std::vector<RegexMatcher> matchers;
   PairMerger merger;
   WordCache cache;
@@ -289,6 +296,12 @@ private:
 std::unique_ptr<StreamEncoder>
 BpeTokenizer::encoder(const EncodeOptions &options) const {
   return std::make_unique<BpeEncoder>(*this, options);
+}
+
+std::unique_ptr<StreamEncoder>
+BpeTokenizer::wordSplitter(std::function<void(std::string_view)> onWord) const {
+  return std::make_unique<BpeEncoder>(*this, EncodeOptions(),
+                                      std::move(onWord));
 }
 
 } // namespace qrt

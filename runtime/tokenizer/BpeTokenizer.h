@@ -18,6 +18,7 @@
 #include "runtime/tokenizer/Tokenizer.h"
 
 #include <array>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -91,6 +92,10 @@ public:
   std::unique_ptr<StreamEncoder>
   encoder(const EncodeOptions &options) const override;
   Expected<std::string> toJson() const override;
+
+  /// Splits text as encoder() does, but hands out the words and no tokens.
+  std::unique_ptr<StreamEncoder>
+  wordSplitter(std::function<void(std::string_view)> onWord) const;
 
   const BpeSpec &definition() const { return spec; }
   /// What the files beside tokenizer.json say.

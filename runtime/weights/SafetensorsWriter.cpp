@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
@@ -34,6 +35,11 @@ public:
   }
 
   Status create(const std::string &path) {
+    // A limit on file sizes is an error to report, not a reason to die.
+    struct sigaction current;
+    if (::sigaction(SIGXFSZ, nullptr, &current) == 0 &&
+        !(current.sa_flags & SA_SIGINFO) && current.sa_handler == SIG_DFL)
+      ::signal(SIGXFSZ, SIG_IGN);
     target = path;
     size_t slash = path.rfind('/');
     directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);

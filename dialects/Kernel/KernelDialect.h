@@ -27,6 +27,9 @@ namespace qwen::kernel {
 inline constexpr llvm::StringLiteral kInplaceAttr = "kernel.inplace";
 } // namespace qwen::kernel
 
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Kernel/KernelAttrs.h.inc"
+
 #define GET_OP_CLASSES
 #include "dialects/Kernel/KernelOps.h.inc"
 

@@ -8,6 +8,7 @@
 #ifndef KERNEL_OPS_TD
 #define KERNEL_OPS_TD
 
+include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/BuiltinAttributeInterfaces.td"
 include "mlir/IR/EnumAttr.td"
 include "mlir/IR/OpBase.td"
@@ -20,6 +21,7 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 
 def Kernel_Dialect : Dialect {
   let name = "kernel";
+  let useDefaultAttributePrinterParser = 1;
   let cppNamespace = "::qwen::kernel";
   let summary = "Fused kernels, launches and planned buffers";
   let description = [{
@@ -51,6 +53,35 @@ def Kernel_Root : I32EnumAttr<"Root", "what a kernel is built around", [
     I32EnumAttrCase<"Scatter", 3, "scatter">,
     I32EnumAttrCase<"Block", 4, "block">]> {
   let cppNamespace = "::qwen::kernel";
+}
+
+def Kernel_Space : I32EnumAttr<"Space", "where a buffer lies", [
+    I32EnumAttrCase<"Arena", 0, "arena">, I32EnumAttrCase<"Slot", 1, "slot">]> {
+  let cppNamespace = "::qwen::kernel";
+}
+
+def Kernel_LayerIndex : I32EnumAttr<"LayerIndex", "what moves a buffer in a loop", [
+    I32EnumAttrCase<"None", 0, "none">, I32EnumAttrCase<"Layer", 1, "layer">,
+    I32EnumAttrCase<"NextLayer", 2, "next_layer">,
+    I32EnumAttrCase<"Even", 3, "even">, I32EnumAttrCase<"Odd", 4, "odd">]> {
+  let cppNamespace = "::qwen::kernel";
+}
+
+class Kernel_Attr<string name, string attrMnemonic> : AttrDef<Kernel_Dialect, name> {
+  let mnemonic = attrMnemonic;
+}
+
+def Kernel_BufferAttr : Kernel_Attr<"Buffer", "buffer"> {
+  let summary = "the planned place of a tensor";
+  let description = [{
+    `arena`: `offset + stride * index` bytes into the entry's arena; `slot`: the pointer in slot
+    `offset + stride * index` of the call. The index is 0 (`none`), the layer
+    of the loop around (`layer`, `next_layer` = layer + 1), or the parity of the iteration number
+    (`even`) or of the next one (`odd`).
+  }];
+  let parameters = (ins EnumParameter<Kernel_Space>:$space, "int64_t":$offset,
+                        "int64_t":$stride, EnumParameter<Kernel_LayerIndex>:$index);
+  let assemblyFormat = "`<` $space `,` $offset `,` $stride `*` $index `>`";
 }
 
 //===----------------------------------------------------------------------===//
@@ -275,9 +306,16 @@ def Kernel_LaunchOp : Kernel_Op<"launch", [
     %y = kernel.launch @rms_norm(%x, %w)
        : (tensor<8x128x64xf32>, tensor<64xf32>) -> tensor<8x128x64xf32>
     ```
+    With `unit_sequence` every row holds one token (behind `qwen.last_token`):
+    rows = batch. `buffers`: the places of operands, then of results; `workspace`: that of the
+    kernel's workspace.
+
     Lifespan: made by `fuse`; `memory` gives it buffers; gone after `codegen`.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyType>:$operands);
+  let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyType>:$operands,
+                       UnitAttr:$unit_sequence,
+                       OptionalAttr<TypedArrayAttrBase<Kernel_BufferAttr, "buffers">>:$buffers,
+                       OptionalAttr<Kernel_BufferAttr>:$workspace);
   let results = (outs Variadic<AnyType>:$results);
   let assemblyFormat = [{
     $callee `(` $operands `)` attr-dict `:` functional-type($operands, results)

@@ -34,6 +34,15 @@ Result AddOp::decompose(OpBuilder &b, ValueRange in) {
   return Values{d.roundTo(d.add(d.widen(in[0]), d.widen(in[1])), getType())};
 }
 
+Result ZerosOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  auto type = cast<RankedTensorType>(getType());
+  Value zero = arith::ConstantOp::create(
+      b, getLoc(),
+      b.getZeroAttr(RankedTensorType::get({}, type.getElementType())));
+  return Values{d.broadcastTo(zero, type.getShape(), {})};
+}
+
 Result CastOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
   return Values{d.roundTo(in[0], getType())};

@@ -3,20 +3,25 @@
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// An entry point is a `func.func` with the attribute `qwen.entry`. `import` makes
-// `eval_loss`, `logits`, `prefill` and `decode` (runtime/abi/manifest.md says what
-// they take and give); `autodiff` makes `micro_step` from `eval_loss`, and
-// `optimizer_step` and `convert_storage`. For example
+// An entry point is a `func.func` with the attribute `qwen.entry`. `import`
+// makes `eval_loss`, `logits`, `prefill` and `decode` (runtime/abi/manifest.md
+// says what they take and give); `autodiff` makes `micro_step` from
+// `eval_loss`, and `optimizer_step` and `convert_storage`. For example
 //
-//   func.func @logits(%tokens: tensor<4x64xi32> {qwen.name = "tokens", qwen.role = "input"})
+//   func.func @logits(%tokens: tensor<4x64xi32> {qwen.name = "tokens",
+//   qwen.role = "input"})
 //       -> (tensor<4x64x256xf32> {qwen.name = "logits", qwen.role = "output"})
-//       attributes {qwen.entry, qwen.extents = {batch = 4 : i64, sequence = 64 : i64}}
+//       attributes {qwen.entry, qwen.extents = {batch = 4 : i64, sequence = 64
+//       : i64}}
 //
-//   func.func @decode(%tokens: tensor<1x1xi32> {...}, %start: tensor<1xi32> {...},
+//   func.func @decode(%tokens: tensor<1x1xi32> {...}, %start: tensor<1xi32>
+//   {...},
 //       %length: tensor<1xi32> {...},
-//       %k: tensor<28x1x8x4096x128xbf16> {qwen.name = "k", qwen.role = "cache"}, %v: ...)
+//       %k: tensor<28x1x8x4096x128xbf16> {qwen.name = "k", qwen.role =
+//       "cache"}, %v: ...)
 //       -> (tensor<1x256xf32> {qwen.name = "logits", qwen.role = "output"},
-//           tensor<28x1x8x4096x128xbf16> {qwen.name = "k", qwen.role = "cache", qwen.alias = 3 : i64}, ...)
+//           tensor<28x1x8x4096x128xbf16> {qwen.name = "k", qwen.role = "cache",
+//           qwen.alias = 3 : i64}, ...)
 //
 // Activations, tokens and targets lead with [batch, sequence] of the extents'
 // maxima; `start` and `length` are [batch]. The last linear layer gives f32

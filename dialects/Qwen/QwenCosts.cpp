@@ -54,6 +54,7 @@ int64_t CachedAttentionOp::getFlops() {
 #define QWEN_FLOPS_PER_ELEMENT(OP, VALUE, COUNT)                               \
   int64_t OP::getFlops() { return (COUNT) * elements(VALUE); }
 QWEN_FLOPS_PER_ELEMENT(AddOp, getResult(), 1)
+QWEN_FLOPS_PER_ELEMENT(ZerosOp, getResult(), 0)
 QWEN_FLOPS_PER_ELEMENT(CastOp, getResult(), 0)
 QWEN_FLOPS_PER_ELEMENT(PositionsOp, getResult(), 1)
 QWEN_FLOPS_PER_ELEMENT(LastTokenOp, getResult(), 0)

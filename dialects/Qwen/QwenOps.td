@@ -158,6 +158,13 @@ def Qwen_AddOp : Qwen_BlockOp<"add"> {
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)";
 }
 
+def Qwen_ZerosOp : Qwen_BlockOp<"zeros"> {
+  let summary = "zeros";
+  let description = "`result = 0`: the start of a sum.";
+  let results = (outs Qwen_Tensor:$result);
+  let assemblyFormat = "attr-dict `:` type($result)";
+}
+
 def Qwen_CastOp : Qwen_BlockOp<"cast"> {
   let summary = "rounds to another element type";
   let description = "`result = operand`, rounded to nearest even if narrower.";

@@ -1,0 +1,34 @@
+//===- Batches.h - Where tokens and targets come from -----------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_RUNTIME_TRAIN_BATCHES_H
+#define QWEN_RUNTIME_TRAIN_BATCHES_H
+
+#include "runtime/core/Error.h"
+
+#include <cstdint>
+
+namespace qrt {
+
+/// An order of training sequences. Which tokens sequence n holds is a pure
+/// function of n, so one integer is all that a checkpoint must remember.
+class Batches {
+public:
+  virtual ~Batches() = default;
+
+  /// Writes sequences [first, first + count) as rows of tokens and of targets,
+  /// each of the length the source was made for. Target -1 is ignored.
+  virtual Status fetch(int64_t first, int64_t count, int32_t *tokens,
+                       int32_t *targets) = 0;
+
+  /// Sequences that differ; afterwards they repeat (in another order).
+  virtual int64_t sequences() const = 0;
+};
+
+} // namespace qrt
+
+#endif // QWEN_RUNTIME_TRAIN_BATCHES_H

@@ -1,0 +1,51 @@
+//===- Evaluate.h - The loss of a model on given tokens ---------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_RUNTIME_TRAIN_EVALUATE_H
+#define QWEN_RUNTIME_TRAIN_EVALUATE_H
+
+#include "runtime/core/Session.h"
+#include "runtime/train/Batches.h"
+
+#include <optional>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace qrt {
+
+struct EvalResult {
+  double nats = 0; ///< summed over all targets
+  int64_t tokens = 0, correct = 0;
+  /// Of the targets that stand for bytes of text; none without byte lengths.
+  double textNats = 0;
+  int64_t bytes = 0;
+  bool stopped = false; ///< a signal came before the end
+
+  double loss() const { return tokens ? nats / double(tokens) : 0; }
+  double accuracy() const {
+    return tokens ? double(correct) / double(tokens) : 0;
+  }
+  double perplexity() const;
+  std::optional<double> bitsPerByte() const;
+};
+
+/// What the evaluation is told, and whom it tells.
+struct EvalOptions {
+  int64_t batches = 0; ///< at most; 0: all sequences once
+  /// Bytes of text of every token id (0: a special token); empty: unknown.
+  std::vector<uint32_t> byteLengths;
+  std::function<void(int64_t done, int64_t total)> progress;
+};
+
+/// Runs eval_loss over the sequences in their order.
+Expected<EvalResult> evaluate(Session &session, Batches &data,
+                              const EvalOptions &options);
+
+} // namespace qrt
+
+#endif // QWEN_RUNTIME_TRAIN_EVALUATE_H

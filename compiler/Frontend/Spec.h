@@ -149,8 +149,8 @@ enum class OpKind {
 /// The name in a model file, as `rms_norm`.
 llvm::StringRef stringifyOpKind(OpKind kind);
 
-enum class ActivationKind { Silu, Gelu, GeluTanh, Relu2 };
-llvm::StringRef stringifyActivation(ActivationKind kind);
+enum class SpecActivation { Silu, Gelu, GeluTanh, Relu2 };
+llvm::StringRef stringifyActivation(SpecActivation kind);
 
 /// One op. Values are numbered: 0 is the graph's input, i + 1 the result of
 /// ops[i]. Residuals are flattened to Add.
@@ -167,7 +167,7 @@ struct GraphOp {
   bool causal = true;                          // Attention
   double scale = 0;                            // Attention: on q k^T
   int64_t heads = 0, kvHeads = 0, headDim = 0; // Rope, Attention, per-head norm
-  ActivationKind activation = ActivationKind::Silu; // Glu, Activation
+  SpecActivation activation = SpecActivation::Silu; // Glu, Activation
   double value = 0;                                 // Softcap
   SourceLoc loc;
 };

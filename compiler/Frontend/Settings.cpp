@@ -1,0 +1,378 @@
+//===- Settings.cpp - Everything but the architecture ---------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include <cmath>
+
+#include "compiler/Frontend/Resolver.h"
+#include "llvm/ADT/StringExtras.h"
+
+using namespace qwen;
+
+namespace {
+constexpr double huge = 1e300;
+constexpr int64_t maxCount = int64_t(1) << 53;
+} // namespace
+
+static DType readDType(Resolver &r, const Node &node, llvm::StringRef what) {
+  return r.choice(node, what, {"f32", "bf16"}) ? DType::BF16 : DType::F32;
+}
+
+//===----------------------------------------------------------------------===//
+// RoPE
+//===----------------------------------------------------------------------===//
+
+RopeScaling Resolver::ropeScaling(const Node &node, llvm::StringRef what) {
+  RopeScaling scaling;
+  if (node.isScalar()) {
+    choice(node, what, {"none"});
+    return scaling;
+  }
+  MapReader map(*this, &node, what);
+  const Node *type = map.require("type");
+  if (!type)
+    return scaling;
+  scaling.kind = static_cast<RopeScaling::Kind>(
+      choice(*type, map.pathOf("type"), {"none", "linear", "llama3", "yarn"}));
+  if (scaling.kind == RopeScaling::Kind::None) {
+    map.finish();
+    return scaling;
+  }
+  auto positive = [&](llvm::StringRef key, double &value) {
+    if (const Node *n = map.get(key))
+      value = real(*n, map.pathOf(key), 1e-9, 1e9);
+  };
+  if (const Node *factor = map.require("factor"))
+    scaling.factor = real(*factor, map.pathOf("factor"), 1, 1e6);
+  if (scaling.kind == RopeScaling::Kind::Linear) {
+    map.finish();
+    return scaling;
+  }
+  scaling.originalContext = spec.dims["context"].value;
+  if (const Node *n = map.get("original_context"))
+    scaling.originalContext =
+        integer(*n, map.pathOf("original_context"), 1, INT32_MAX);
+  if (scaling.kind == RopeScaling::Kind::Llama3) {
+    positive("low_freq_factor", scaling.lowFreq);
+    positive("high_freq_factor", scaling.highFreq);
+    if (!failed() && scaling.highFreq <= scaling.lowFreq)
+      error(1004, node.loc,
+            "'" + map.pathOf("high_freq_factor") +
+                "' must be above low_freq_factor");
+  } else {
+    positive("beta_fast", scaling.betaFast);
+    positive("beta_slow", scaling.betaSlow);
+    if (const Node *n = map.get("truncate"))
+      scaling.truncate = boolean(*n, map.pathOf("truncate"));
+    double mscale = 0, mscaleAll = 0;
+    positive("mscale", mscale);
+    positive("mscale_all_dim", mscaleAll);
+    auto magnitude = [&](double m) {
+      return scaling.factor <= 1 ? 1.0
+                                 : 0.1 * m * std::log(scaling.factor) + 1.0;
+    };
+    scaling.attentionFactor = mscale && mscaleAll
+                                  ? magnitude(mscale) / magnitude(mscaleAll)
+                                  : magnitude(1);
+    positive("attention_factor", scaling.attentionFactor);
+  }
+  map.finish();
+  return scaling;
+}
+
+Rope Resolver::rope(const Node *node, llvm::StringRef what) {
+  Rope result;
+  MapReader map(*this, node, what);
+  if (const Node *theta = map.get("theta"))
+    result.theta = real(*theta, map.pathOf("theta"), 1, 1e12);
+  if (const Node *scaling = map.get("scaling"))
+    result.scaling = ropeScaling(*scaling, map.pathOf("scaling"));
+  map.finish();
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Mesh and memory
+//===----------------------------------------------------------------------===//
+
+void Resolver::readMesh() {
+  MapReader parallel(*this, root.find("parallel"), "parallel");
+  const Node *mesh = parallel.get("mesh");
+  auto add = [&](llvm::StringRef name, int64_t size, const SourceLoc &loc) {
+    for (const auto &axis : spec.mesh)
+      if (axis.first == name)
+        error(1002, loc, "duplicate mesh axis '" + name + "'");
+    spec.mesh.push_back({name.str(), size});
+  };
+  if (mesh && mesh->isMap()) {
+    for (const NodeEntry &entry : mesh->entries)
+      add(entry.key,
+          integer(entry.value, "parallel.mesh." + entry.key, 1, 65536),
+          entry.loc);
+  } else if (mesh) {
+    // `2x4` means data=2,tensor=4.
+    std::string text = string(*mesh, "parallel.mesh");
+    bool named = llvm::StringRef(text).contains('=');
+    llvm::SmallVector<llvm::StringRef> parts;
+    llvm::StringRef(text).split(parts, named ? ',' : 'x');
+    static const llvm::StringRef positional[] = {"data", "tensor"};
+    for (size_t i = 0; i < parts.size(); ++i) {
+      auto [name, value] =
+          named ? parts[i].split('=')
+                : std::make_pair(i < 2 ? positional[i] : "", parts[i]);
+      int64_t size = 0;
+      if (name.trim().empty() || !llvm::to_integer(value.trim(), size, 10) ||
+          size < 1 || size > 65536) {
+        error(1004, mesh->loc,
+              "expected 'parallel.mesh' as data=2,tensor=4 or 2x4, got " +
+                  mesh->describe());
+        break;
+      }
+      add(name.trim(), size, mesh->loc);
+    }
+  }
+  if (const Node *rules = parallel.get("rules")) {
+    if (!rules->isMap())
+      error(1004, rules->loc,
+            "expected a map for 'parallel.rules', got " + rules->describe());
+    std::vector<std::string> logical = {"batch", "sequence"};
+    std::vector<std::string> axes;
+    for (llvm::StringRef dim : standardDims())
+      logical.push_back(dim.str());
+    for (const auto &dim : spec.dims)
+      logical.push_back(dim.first);
+    for (const auto &axis : spec.mesh)
+      axes.push_back(axis.first);
+    for (const NodeEntry &entry : rules->entries) {
+      if (!llvm::is_contained(logical, entry.key))
+        error(1003, entry.loc,
+              "unknown logical axis '" + entry.key + "' in parallel.rules" +
+                  suggestNearest(entry.key, logical));
+      if (entry.value.isNull())
+        continue;
+      std::string axis = string(entry.value, "parallel.rules." + entry.key);
+      if (llvm::is_contained(axes, axis))
+        spec.rules[entry.key] = axis;
+      else if (axis != "data" && axis != "tensor")
+        error(1004, entry.value.loc,
+              "unknown mesh axis '" + axis + "' in parallel.rules" +
+                  suggestNearest(axis, {"data", "tensor"}));
+    }
+  }
+  if (const Node *n = parallel.get("zero"))
+    spec.zero = integer(*n, "parallel.zero", 0, 3);
+  spec.reduceDType = spec.dtype;
+  if (const Node *n = parallel.get("reduce_dtype"))
+    spec.reduceDType = readDType(*this, *n, "parallel.reduce_dtype");
+  if (const Node *n = parallel.get("pad_heads"))
+    spec.padHeads = boolean(*n, "parallel.pad_heads");
+  parallel.finish();
+}
+
+/// `16 GiB`, `800 MB` or a number of bytes.
+static std::optional<int64_t> parseBytes(llvm::StringRef text) {
+  size_t end = text.find_first_not_of("0123456789.");
+  double number;
+  if (!llvm::to_float(text.take_front(end), number))
+    return std::nullopt;
+  llvm::StringRef unit =
+      end == llvm::StringRef::npos ? "" : text.substr(end).trim();
+  double scale = llvm::StringSwitch<double>(unit)
+                     .Cases({"", "B"}, 1)
+                     .Case("KB", 1e3)
+                     .Case("MB", 1e6)
+                     .Case("GB", 1e9)
+                     .Case("TB", 1e12)
+                     .Case("KiB", 1024.0)
+                     .Case("MiB", 1048576.0)
+                     .Case("GiB", 1073741824.0)
+                     .Case("TiB", 1099511627776.0)
+                     .Default(0);
+  double bytes = number * scale;
+  if (scale == 0 || !(bytes >= 1 && bytes < 9e18))
+    return std::nullopt;
+  return static_cast<int64_t>(bytes);
+}
+
+//===----------------------------------------------------------------------===//
+// Training and inference
+//===----------------------------------------------------------------------===//
+
+void Resolver::readSchedule(const Node *node) {
+  MapReader map(*this, node, "train.schedule");
+  static const llvm::StringRef kinds[] = {"cosine", "linear", "constant",
+                                          "wsd"};
+  Schedule &s = spec.schedule;
+  if (const Node *n = map.require("kind"))
+    s.kind = kinds[choice(*n, "train.schedule.kind", kinds)].str();
+  if (const Node *n = map.get("warmup"))
+    s.warmup = integer(*n, "train.schedule.warmup", 0, maxCount);
+  if (const Node *n = map.get("min_lr"))
+    s.minLr = real(*n, "train.schedule.min_lr", 0, huge);
+  for (const char *key : {"steps", "tokens", "flops", "tokens_per_parameter"}) {
+    const Node *n = map.get(key);
+    if (!n)
+      continue;
+    if (!s.horizon.empty())
+      error(1004, n->loc,
+            "expected one of train.schedule." + s.horizon + " and " + key +
+                ", got both");
+    s.horizon = key;
+    std::string path = map.pathOf(key);
+    s.length = s.horizon == "steps" || s.horizon == "tokens"
+                   ? integer(*n, path, 1, maxCount)
+                   : real(*n, path, 1e-9, huge);
+  }
+  map.finish();
+}
+
+void Resolver::readTrain() {
+  MapReader map(*this, root.find("train"), "train");
+  if (const Node *n = map.require("batch"))
+    spec.trainBatch = integer(*n, "train.batch", 1, 1 << 24);
+  if (const Node *n = map.require("sequence")) {
+    spec.trainSequence = integer(*n, "train.sequence", 1, INT32_MAX);
+    int64_t context = spec.dims["context"].value;
+    if (!failed() && spec.trainSequence > context)
+      error(1007, n->loc,
+            "train.sequence must not be above dims.context, got " +
+                llvm::Twine(spec.trainSequence) + " and " +
+                llvm::Twine(context));
+  }
+  if (const Node *n = map.get("accumulate"))
+    spec.trainAccumulate = integer(*n, "train.accumulate", 1, 1 << 24);
+  if (const Node *n = map.get("seed"))
+    spec.seed = integer(*n, "train.seed", 0, INT64_MAX);
+  if (const Node *n = map.get("data")) {
+    if (n->isList())
+      for (const Node &item : n->items)
+        spec.trainData.push_back(string(item, "train.data"));
+    else
+      spec.trainData.push_back(string(*n, "train.data"));
+  }
+  MapReader opt(*this, map.require("optimizer"), "train.optimizer");
+  Optimizer &o = spec.optimizer;
+  if (const Node *n = opt.get("kind"))
+    choice(*n, "train.optimizer.kind", {"adamw"});
+  auto read = [&](llvm::StringRef key, double &value, double low, double high) {
+    if (const Node *n = opt.require(key))
+      value = real(*n, opt.pathOf(key), low, high);
+  };
+  read("lr", o.lr, 0, huge);
+  read("eps", o.eps, 0, huge);
+  read("weight_decay", o.weightDecay, 0, huge);
+  read("clip", o.clip, 0, huge);
+  if (const Node *n = opt.require("betas")) {
+    if (!n->isList() || n->items.size() != 2) {
+      error(1004, n->loc,
+            "expected two numbers for 'train.optimizer.betas', got " +
+                n->describe());
+    } else {
+      o.beta1 = real(n->items[0], "train.optimizer.betas", 0, 1);
+      o.beta2 = real(n->items[1], "train.optimizer.betas", 0, 1);
+      if (!failed() && (o.beta1 == 1 || o.beta2 == 1))
+        error(1004, n->loc, "'train.optimizer.betas' must be below 1");
+    }
+  }
+  opt.finish();
+  readSchedule(map.require("schedule"));
+  map.finish();
+}
+
+void Resolver::readInfer() {
+  MapReader map(*this, root.find("infer"), "infer");
+  int64_t context = spec.dims["context"].value;
+  if (const Node *n = map.require("batch"))
+    spec.inferBatch = integer(*n, "infer.batch", 1, 1 << 24);
+  if (const Node *n = map.require("context")) {
+    spec.inferContext = integer(*n, "infer.context", 1, INT32_MAX);
+    if (!failed() && spec.inferContext > context)
+      error(1007, n->loc,
+            "infer.context must not be above dims.context, got " +
+                llvm::Twine(spec.inferContext) + " and " +
+                llvm::Twine(context));
+  }
+  // The size of a chunk of a prompt: longer than the context has no use.
+  if (const Node *n = map.require("prefill"))
+    spec.inferPrefill =
+        std::min(integer(*n, "infer.prefill", 1, INT32_MAX), spec.inferContext);
+  if (const Node *n = map.get("weights"))
+    spec.inferWeights = stringifyDType(spec.dtype).str(),
+    choice(*n, "infer.weights", {stringifyDType(spec.dtype)});
+  if (const Node *n = map.get("eos")) {
+    if (n->isList())
+      for (const Node &item : n->items)
+        spec.eos.push_back(integer(item, "infer.eos", 0, INT32_MAX));
+    else
+      spec.eos.push_back(integer(*n, "infer.eos", 0, INT32_MAX));
+  }
+  map.finish();
+}
+
+void Resolver::readSettings() {
+  if (const Node *n = root.find("family"); n && !n->isNull())
+    spec.family = string(*n, "family");
+  if (const Node *n = root.find("name"); n && !n->isNull()) {
+    spec.name = string(*n, "name");
+    if (spec.name.empty() || spec.name.front() == '.' ||
+        llvm::StringRef(spec.name).find_first_of("/\\\n\r\t") !=
+            llvm::StringRef::npos)
+      error(1004, n->loc,
+            "'name' must be usable as a file name, got " + n->describe());
+  }
+  if (const Node *n = root.find("dtype"); n && !n->isNull())
+    spec.dtype = readDType(*this, *n, "dtype");
+  if (const Node *n = root.find("tie_embeddings"); n && !n->isNull())
+    spec.tieEmbeddings = boolean(*n, "tie_embeddings");
+  if (const Node *n = root.find("norm_eps"); n && !n->isNull())
+    spec.normEps = real(*n, "norm_eps", 0, 1);
+  const Node *options = root.find("options");
+  if (options && !options->isNull() && !options->isMap())
+    error(1004, options->loc,
+          "expected a map for 'options', got " + options->describe());
+  if (options)
+    for (const NodeEntry &entry : options->entries)
+      if (!entry.value.isScalar())
+        error(1004, entry.value.loc,
+              "expected a number, a boolean or a string for 'options." +
+                  entry.key + "', got " + entry.value.describe());
+  spec.rope = rope(root.find("rope"), "rope");
+  readMesh();
+  MapReader memory(*this, root.find("memory"), "memory");
+  if (const Node *n = memory.get("budget")) {
+    spec.memoryBudget = parseBytes(string(*n, "memory.budget"));
+    if (!spec.memoryBudget)
+      error(1004, n->loc,
+            "expected a size as 16 GiB for 'memory.budget', got " +
+                n->describe());
+  }
+  memory.finish();
+  readTrain();
+  readInfer();
+
+  llvm::json::Object checkpoint, eval, log;
+  auto count = [&](llvm::StringRef section, llvm::StringRef key, MapReader &map,
+                   llvm::json::Object &out) {
+    if (const Node *n = map.require(key))
+      out[key] = integer(*n, map.pathOf(key), 0, maxCount);
+  };
+  MapReader checkpoints(*this, root.find("checkpoint"), "checkpoint");
+  count("checkpoint", "every", checkpoints, checkpoint);
+  count("checkpoint", "keep", checkpoints, checkpoint);
+  if (const Node *n = checkpoints.require("best"))
+    checkpoint["best"] = boolean(*n, "checkpoint.best");
+  checkpoints.finish();
+  MapReader evals(*this, root.find("eval"), "eval");
+  count("eval", "every", evals, eval);
+  count("eval", "batches", evals, eval);
+  evals.finish();
+  MapReader logs(*this, root.find("log"), "log");
+  count("log", "every", logs, log);
+  logs.finish();
+  spec.defaults["checkpoint"] = std::move(checkpoint);
+  spec.defaults["eval"] = std::move(eval);
+  spec.defaults["log"] = std::move(log);
+}

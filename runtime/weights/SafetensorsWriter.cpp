@@ -42,12 +42,9 @@ public:
       ::signal(SIGXFSZ, SIG_IGN);
     target = path;
     size_t slash = path.rfind('/');
-    directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    std::string base =
-        slash == std::string::npos ? path : path.substr(slash + 1);
-    std::string name =
-        fmt::format("{}.{}.{}.tmp", slash == std::string::npos ? "" : directory,
-                    base, ::getpid());
+    size_t base = slash == std::string::npos ? 0 : slash + 1;
+    std::string name = fmt::format("{}.{}.{}.tmp", path.substr(0, base),
+                                   path.substr(base), ::getpid());
     // A file of this name can only be what a killed process of the same number
     // left.
     ::unlink(name.c_str());
@@ -93,13 +90,6 @@ public:
     if (::rename(temporary.c_str(), target.c_str()) != 0)
       return fail("cannot rename the finished file");
     temporary.clear();
-    // The name must survive a power failure too. Directories that cannot be
-    // opened or synced are the file system's business.
-    int dir = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir >= 0) {
-      ::fsync(dir);
-      ::close(dir);
-    }
     return Status::success();
   }
 
@@ -108,7 +98,7 @@ private:
     return makeError(3030, target, "{}: {}", what, std::strerror(errno));
   }
 
-  std::string target, temporary, directory;
+  std::string target, temporary;
   int fd = -1;
 };
 

@@ -1,0 +1,21 @@
+//===- Passes.h - Passes of the phase `model` -------------------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_COMPILER_MODEL_PASSES_H
+#define QWEN_COMPILER_MODEL_PASSES_H
+
+#include "dialects/Qwen/QwenDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+
+namespace qwen {
+#define GEN_PASS_DECL
+#define GEN_PASS_REGISTRATION
+#include "compiler/Model/Passes.h.inc"
+} // namespace qwen
+
+#endif // QWEN_COMPILER_MODEL_PASSES_H

@@ -1,0 +1,30 @@
+//===- Passes.h - Passes of the codegen phase -------------------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_COMPILER_CODEGEN_PASSES_H
+#define QWEN_COMPILER_CODEGEN_PASSES_H
+
+#include <string>
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+
+namespace qwen {
+
+/// On the module after lower-to-cpu: bytes of scratch that a worker needs.
+inline constexpr llvm::StringLiteral kWorkerScratch =
+    "qwen.worker_scratch_bytes";
+
+/// The symbol of an entry's code for one level.
+std::string entrySymbol(llvm::StringRef entry, llvm::StringRef level);
+
+#define GEN_PASS_DECL
+#define GEN_PASS_REGISTRATION
+#include "compiler/Codegen/Passes.h.inc"
+} // namespace qwen
+
+#endif // QWEN_COMPILER_CODEGEN_PASSES_H

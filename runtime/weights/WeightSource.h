@@ -73,6 +73,8 @@ public:
                   uint16_t *to) const;
   /// Bytes [begin, begin + count) as they are in the file.
   Status readRaw(size_t tensor, uint64_t begin, uint64_t count, void *to) const;
+  /// Bytes of a tensor's data.
+  uint64_t bytesOf(size_t tensor) const { return places[tensor].bytes; }
   /// Bytes read from all files so far, headers included.
   uint64_t bytesRead() const;
 

@@ -1,0 +1,84 @@
+//===- Pipeline.cpp - The passes of each phase ----------------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Pipeline/Pipeline.h"
+
+#include "compiler/Fusion/Passes.h"
+#include "compiler/Memory/Passes.h"
+#include "compiler/Model/Passes.h"
+#include "compiler/Module/LowerToLLVM.h"
+#include "compiler/Remat/Passes.h"
+#include "compiler/Sharding/Passes.h"
+#include "dialects/Kernel/KernelDialect.h"
+#include "dialects/Qwen/QwenDialect.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+void qwen::buildPhase(Phase phase, OpPassManager &pm,
+                      const PipelineOptions &options) {
+  switch (phase) {
+  case Phase::Import:
+    pm.addPass(createVerifyImport());
+    return;
+  case Phase::Model:
+    pm.addPass(createCanonicalizerPass());
+    pm.addPass(createCSEPass());
+    pm.addPass(createFormLinearCrossEntropy());
+    pm.addPass(createVerifyModel());
+    return;
+  case Phase::Autodiff:
+    return;
+  case Phase::Shard:
+    pm.addPass(createImportMesh());
+    pm.addPass(createVerifyShard());
+    return;
+  case Phase::Remat:
+    pm.addPass(createRematerialize());
+    pm.addPass(createVerifyRemat());
+    return;
+  case Phase::Fuse:
+    pm.addPass(createFormKernels());
+    pm.addPass(createVerifyFused());
+    return;
+  case Phase::Memory: {
+    PlanMemoryOptions memory;
+    memory.budget = options.arenaBudget;
+    pm.addPass(createAssignSlots());
+    pm.addPass(createPlanMemory(memory));
+    pm.addPass(createVerifyMemory());
+    return;
+  }
+  case Phase::Codegen:
+    buildLowerToLLVM(pm);
+    return;
+  case Phase::Module:
+    return;
+  }
+}
+
+void qwen::registerQwenDialects(DialectRegistry &registry) {
+  registry.insert<QwenDialect, kernel::KernelDialect>();
+  registerCodegenDialects(registry);
+}
+
+void qwen::registerQwenPasses() {
+  registerModelPasses();
+  registerShardingPasses();
+  registerRematPasses();
+  registerFusionPasses();
+  registerMemoryPasses();
+  for (const PhaseInfo &info : allPhases()) {
+    Phase phase = info.phase;
+    if (phase == Phase::Module)
+      continue;
+    PassPipelineRegistration<>(
+        "qwen-phase-" + info.name.str(), info.description,
+        [phase](OpPassManager &pm) { buildPhase(phase, pm, {}); });
+  }
+}

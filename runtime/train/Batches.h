@@ -9,6 +9,7 @@
 #define QWEN_RUNTIME_TRAIN_BATCHES_H
 
 #include "runtime/core/Error.h"
+#include "runtime/data/Loader.h"
 
 #include <cstdint>
 
@@ -27,6 +28,42 @@ public:
 
   /// Sequences that differ; afterwards they repeat (in another order).
   virtual int64_t sequences() const = 0;
+};
+
+/// The order of a training run: windows in a random order, another one each
+/// epoch.
+class TrainingOrder : public Batches {
+public:
+  /// `dataset` must outlive this and hold at least one whole window.
+  TrainingOrder(const TokenDataset &dataset, uint64_t seed)
+      : dataset(dataset), seed(seed) {}
+  Status fetch(int64_t first, int64_t count, int32_t *tokens,
+               int32_t *targets) override {
+    return dataset.training(seed, first, count, tokens, targets);
+  }
+  int64_t sequences() const override {
+    return static_cast<int64_t>(dataset.windows());
+  }
+
+private:
+  const TokenDataset &dataset;
+  uint64_t seed;
+};
+
+/// All windows as they lie in the files, for evaluation.
+class ReadingOrder : public Batches {
+public:
+  explicit ReadingOrder(const TokenDataset &dataset) : dataset(dataset) {}
+  Status fetch(int64_t first, int64_t count, int32_t *tokens,
+               int32_t *targets) override {
+    return dataset.sequential(first, count, tokens, targets);
+  }
+  int64_t sequences() const override {
+    return static_cast<int64_t>(dataset.sequentialWindows());
+  }
+
+private:
+  const TokenDataset &dataset;
 };
 
 } // namespace qrt

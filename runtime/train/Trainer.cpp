@@ -70,7 +70,7 @@ Status Trainer::resume(const std::string &checkpoint) {
   return Status::success();
 }
 
-Expected<Trainer::StepResult> Trainer::step() {
+Expected<Trainer::StepResult> Trainer::advance() {
   const auto &train = options.settings.train;
   const int64_t rows = train.batch, length = train.sequence;
   const int64_t size = rows * length;
@@ -273,7 +273,7 @@ Expected<int> Trainer::run() {
   auto isDue = [&](int64_t every) { return every > 0 && done % every == 0; };
   while (done < options.steps && !stopSignal()) {
     double begin = now();
-    QRT_ASSIGN_OR_RETURN(StepResult result, step());
+    QRT_ASSIGN_OR_RETURN(StepResult result, advance());
     stepSeconds += now() - begin;
     stepTokens += tokensPerStep(settings);
     bool isLast = done == options.steps;

@@ -52,6 +52,9 @@ public:
   /// finite; nothing was updated), those of saving.
   Expected<int> run();
 
+  /// Finished updates.
+  int64_t step() const { return done; }
+
   /// The entries that a session for training needs.
   static std::vector<std::string> entries(const Manifest &manifest);
 
@@ -59,7 +62,7 @@ private:
   struct StepResult {
     double loss = 0, gradNorm = 0, lr = 0;
   };
-  Expected<StepResult> step();
+  Expected<StepResult> advance();
   Status evaluateNow();
   Status save();
   Status log(const StepResult &result);

@@ -180,7 +180,9 @@ Expected<int> runDecode(const CodeOptions &options) {
     return forEachLine(
         [&](const json &value, const std::string &where) -> Status {
           QRT_ASSIGN_OR_RETURN(auto ids, idsOf(value, *tokenizer, where));
-          std::string out = jsonText(tokenizer->decode(ids, decoding)) + "\n";
+          // Only ASCII: some readers take U+2028 and U+0085 for line ends.
+          std::string out =
+              json(tokenizer->decode(ids, decoding)).dump(-1, ' ', true) + "\n";
           std::fwrite(out.data(), 1, out.size(), stdout);
           return {};
         });

@@ -27,30 +27,8 @@ constexpr int kUsageError = 2;
 /// The one list of subcommands.
 using AddCommand = void (*)(CLI::App &, CommonOptions &);
 constexpr AddCommand kCommands[] = {
-#ifdef QWEN_RT_HAVE_TRAIN
-    addTrainCommand,
-#endif
-#ifdef QWEN_RT_HAVE_GENERATE
-    addGenerateCommand,
-#endif
-#ifdef QWEN_RT_HAVE_EVAL
-    addEvalCommand,
-#endif
-#ifdef QWEN_RT_HAVE_RUN
-    addRunCommand,
-#endif
-#ifdef QWEN_RT_HAVE_BENCH
-    addBenchCommand,
-#endif
-#ifdef QWEN_RT_HAVE_INSPECT
-    addInspectCommand,
-#endif
-#ifdef QWEN_RT_HAVE_DATA
-    addDataCommand,
-#endif
-#ifdef QWEN_RT_HAVE_TOKENIZER
-    addTokenizerCommand,
-#endif
+    addTrainCommand, addGenerateCommand, addEvalCommand, addRunCommand,
+    addBenchCommand, addInspectCommand,  addDataCommand, addTokenizerCommand,
 };
 
 /// The innermost subcommand that was named on the command line.

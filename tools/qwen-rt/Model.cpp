@@ -1,0 +1,199 @@
+//===- Model.cpp - A module with its weights and tokenizer ----------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "tools/qwen-rt/Model.h"
+#include "runtime/core/Json.h"
+#include "runtime/weights/Checkpoint.h"
+#include "runtime/weights/Convert.h"
+#include "runtime/weights/Parameters.h"
+
+#include <cstring>
+#include <filesystem>
+
+using namespace qrt;
+namespace fs = std::filesystem;
+
+void qrt::addModelArgument(CLI::App &command, std::string &path) {
+  path = "./model.so";
+  command.add_option("model", path, "the module (default: ./model.so)");
+}
+
+Expected<Model> qrt::openModel(const std::string &path,
+                               const CommonOptions &common) {
+  Model model;
+  QRT_ASSIGN_OR_RETURN(model.module, Module::open(path));
+  QRT_ASSIGN_OR_RETURN(model.device,
+                       Device::create(threadsPerDevice(common.threads, 1)));
+  return model;
+}
+
+std::string qrt::defaultRunDirectory(const Manifest &manifest) {
+  return "runs/" + manifest.name;
+}
+
+Status qrt::openWeights(Model &model, const std::string &given) {
+  std::string place = given;
+  if (place.empty()) {
+    std::string run = defaultRunDirectory(model.manifest());
+    std::optional<std::string> latest;
+    if (std::error_code ignored; fs::is_directory(run, ignored)) {
+      QRT_ASSIGN_OR_RETURN(latest, findLatestComplete(run));
+    }
+    if (!latest)
+      return makeError(7020, "",
+                       "no weights: there is no checkpoint under {}; give "
+                       "--weights W, or random:SEED to use random ones",
+                       run);
+    place = *latest;
+  }
+  QRT_ASSIGN_OR_RETURN(model.weights, WeightSource::open(place));
+  return Status::success();
+}
+
+std::function<void(int64_t, const std::function<void(int64_t)> &)>
+qrt::parallelTasks(Device &device) {
+  return [&device](int64_t n, const std::function<void(int64_t)> &task) {
+    device.pool().parallelFor(
+        "weights",
+        [](void *raw, int64_t begin, int64_t end, void *) {
+          const auto &run =
+              *static_cast<const std::function<void(int64_t)> *>(raw);
+          for (int64_t i = begin; i < end; ++i)
+            run(i);
+        },
+        const_cast<std::function<void(int64_t)> *>(&task), n, 1);
+  };
+}
+
+namespace {
+
+/// Rounds one layer's values to a storage of another type.
+void storeRounded(const float *from, void *to, DType type, int64_t count) {
+  if (type == DType::F32) {
+    std::memcpy(to, from, count * sizeof(float));
+  } else {
+    auto *rounded = static_cast<uint16_t *>(to);
+    for (int64_t i = 0; i < count; ++i)
+      rounded[i] = f32ToBf16(from[i]);
+  }
+}
+
+/// For a session without masters: reads f32 values aside and rounds them to the
+/// storages that its entries use.
+Status loadWithoutMasters(Model &model, Session &session) {
+  const auto &parameters = session.manifest().parameters;
+  std::vector<int64_t> offsets;
+  int64_t total = 0;
+  for (const ParameterInfo &parameter : parameters) {
+    offsets.push_back(total);
+    total = alignUp(total + parameter.elements() * int64_t(sizeof(float)), 64);
+  }
+  QRT_ASSIGN_OR_RETURN(Buffer values,
+                       Buffer::allocate(total, "the weights while loading"));
+  auto at = [&](size_t p, int64_t layer) {
+    return reinterpret_cast<float *>(values.data() + offsets[p]) +
+           layer * parameters[p].elementsPerLayer();
+  };
+  auto parallel = parallelTasks(*model.device);
+  QRT_RETURN_IF_ERROR(loadParameters(*model.weights, parameters, at, parallel));
+  for (size_t p = 0; p < parameters.size(); ++p)
+    for (const auto &[storage, type] : parameters[p].storages) {
+      void *base = session.parameter(static_cast<int>(p), storage);
+      if (!base)
+        continue;
+      if (type != DType::F32 && type != DType::BF16)
+        return makeError(6018, session.module().path(),
+                         "storage '{}' has type {}, which this qwen-rt cannot "
+                         "fill",
+                         storage, nameOf(type));
+      int64_t count = parameters[p].elementsPerLayer();
+      parallel(parameters[p].layerCount(), [&, type = type](int64_t layer) {
+        storeRounded(at(p, layer),
+                     static_cast<char *>(base) + layer * count * bytesOf(type),
+                     type, count);
+      });
+    }
+  return Status::success();
+}
+
+/// Whether the session holds f32 masters of all parameters.
+bool hasMasters(const Session &session) {
+  const auto &parameters = session.manifest().parameters;
+  for (size_t p = 0; p < parameters.size(); ++p)
+    if (!session.parameter(static_cast<int>(p), "master"))
+      return false;
+  return true;
+}
+
+} // namespace
+
+Expected<std::unique_ptr<Session>>
+qrt::createSession(Model &model, const std::vector<std::string> &entries) {
+  QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
+                       Session::create(model.module, *model.device, entries));
+  const auto &parameters = session->manifest().parameters;
+  if (!hasMasters(*session)) {
+    QRT_RETURN_IF_ERROR(loadWithoutMasters(model, *session));
+    return session;
+  }
+  auto at = [&](size_t p, int64_t layer) {
+    return static_cast<float *>(
+               session->parameter(static_cast<int>(p), "master")) +
+           layer * parameters[p].elementsPerLayer();
+  };
+  QRT_RETURN_IF_ERROR(loadParameters(*model.weights, parameters, at,
+                                     parallelTasks(*model.device)));
+  QRT_RETURN_IF_ERROR(session->convertStorages());
+  return session;
+}
+
+Expected<std::unique_ptr<Tokenizer>>
+qrt::findTokenizer(const Model &model, const std::string &given) {
+  if (!given.empty())
+    return loadTokenizer(given);
+  std::error_code ignored;
+  if (model.weights) {
+    const std::string &directory = model.weights->directory();
+    if (model.weights->format() == WeightFormat::Hf && !directory.empty() &&
+        fs::exists(fs::path(directory) / "tokenizer.json", ignored))
+      return loadTokenizer(directory);
+    if (const GgufFile *gguf = model.weights->gguf()) {
+      if (gguf->find("tokenizer.ggml.tokens"))
+        return tokenizerFromGguf(*gguf);
+      if (!directory.empty() &&
+          fs::exists(fs::path(directory) / "tokenizer.json", ignored))
+        return loadTokenizer(directory);
+    }
+  }
+  fs::path run = fs::path(defaultRunDirectory(model.manifest())) / "latest";
+  if (fs::exists(run / "tokenizer.json", ignored))
+    return loadTokenizer(run.string());
+  return std::unique_ptr<Tokenizer>();
+}
+
+std::vector<uint32_t> qrt::byteLengthsOf(const Tokenizer *tokenizer,
+                                         int64_t vocab) {
+  std::vector<uint32_t> lengths;
+  if (tokenizer)
+    for (int64_t id = 0; id < vocab; ++id)
+      lengths.push_back(static_cast<uint32_t>(
+          tokenizer->byteLength(static_cast<TokenId>(id))));
+  return lengths;
+}
+
+Expected<nlohmann::json> qrt::readOptionalJson(const std::string &directory,
+                                               const std::string &name) {
+  if (directory.empty())
+    return nlohmann::json();
+  fs::path path = fs::path(directory) / name;
+  if (std::error_code ignored; !fs::exists(path, ignored))
+    return nlohmann::json();
+  QRT_ASSIGN_OR_RETURN(nlohmann::json value, readJsonFile(path.string()));
+  if (!value.is_object())
+    return makeError(3005, path.string(), "not a JSON object");
+  return value;
+}

@@ -43,7 +43,7 @@ if lit_config.params.get("long") == "1":
 for program in ("clang-format-22", "git"):
     if shutil.which(program):
         config.available_features.add(program)
-if os.path.isdir(os.path.join(config.source_dir, ".git")):
+if os.path.exists(os.path.join(config.source_dir, ".git")):
     config.available_features.add("checkout")
 
 try:

@@ -5,30 +5,18 @@
 import os
 
 import lit.formats
-import lit.util
-
-
-class UnitTests(lit.formats.GoogleTest):
-    """Takes every executable in the folder, whatever its name."""
-
-    def getTestsInDirectory(self, suite, path_in_suite, lit_config, local_config):
-        folder = suite.getSourcePath(path_in_suite)
-        if not os.path.isdir(folder):
-            return
-        for name in sorted(os.listdir(folder)):
-            path = os.path.join(folder, name)
-            if os.path.isfile(path) and os.access(path, os.X_OK):
-                self.test_suffixes = {name}
-                self.test_prefixes = {name}
-                yield from super().getTestsInDirectory(
-                    suite, path_in_suite, lit_config, local_config
-                )
-
 
 config.name = "qwen-unit"
 config.test_source_root = os.path.join(config.build_dir, "bin", "tests")
 config.test_exec_root = config.test_source_root
-config.test_format = UnitTests(".", "")
+config.test_format = lit.formats.GoogleTest(".", "")
+# Every executable there, whatever its name (but not what lit writes beside it).
+folder = config.test_source_root
+config.test_format.test_suffixes = {
+    name
+    for name in (os.listdir(folder) if os.path.isdir(folder) else ())
+    if os.access(os.path.join(folder, name), os.X_OK) and "." not in name
+} or {"no binary was built"}
 
 shared = os.path.join(os.path.dirname(config.source_dir), "shared", "data")
 config.environment["LC_ALL"] = "C.UTF-8"

@@ -71,6 +71,15 @@ FAMILIES = {
                              "high_freq_factor": 4.0,
                              "original_max_position_embeddings": 64},
             tie_word_embeddings=True, **SPECIAL)),
+    "qwen3-yarn": lambda: transformers.Qwen3ForCausalLM(
+        transformers.Qwen3Config(
+            vocab_size=101, hidden_size=28, intermediate_size=52,
+            num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+            head_dim=24, max_position_embeddings=128, rms_norm_eps=1e-6,
+            rope_parameters={"rope_type": "yarn", "rope_theta": 1e4,
+                             "factor": 4.0,
+                             "original_max_position_embeddings": 32},
+            tie_word_embeddings=True, **SPECIAL)),
     "gpt2": lambda: transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
             vocab_size=161, n_embd=36, n_layer=2, n_head=3, n_positions=48,

@@ -418,6 +418,11 @@ void Resolver::buildHfConfig() {
       else if (!spec.eos.empty())
         value = llvm::json::Array(spec.eos);
     } else if (const Node *node = root.findPath(target)) {
+      // What is transformers' default is left out: a whole real number would be
+      // written as an integer, which some of its fields refuse.
+      if (const Node *usual = rule.value.find("default");
+          usual && sameScalar(*usual, *node))
+        continue;
       const Node *off = rule.value.find("if_null");
       if (!off || !sameScalar(*off, *node))
         value = nodeToJson(*node);

@@ -159,7 +159,7 @@ void Resolver::readParam(const NodeEntry &entry, llvm::StringRef path,
   const Node *decay = map.get("decay");
   const Node *tied = map.get("tied");
   const Node *when = map.get("when");
-  // Formats of files are data too: any other name of this list.
+  // Kinds of files; `original`: as first published.
   static const char *const formats[] = {"hf", "gguf", "original"};
   std::vector<std::pair<const char *, const Node *>> views;
   for (const char *format : formats)

@@ -1,0 +1,84 @@
+//===- CrossEntropy.h - The head's loss without its logits ------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The vocabulary is divided into a fixed number of slots. Each computes the
+// logits of its columns in tiles that never leave the worker's scratch, and
+// leaves one partial result a row in the workspace; a later task combines the
+// slots in their order. The gradient computes the logits a second time: that
+// is cheaper than to write and read rows x vocabulary numbers.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_COMPILER_CODEGEN_CPU_CROSSENTROPY_H
+#define QWEN_COMPILER_CODEGEN_CPU_CROSSENTROPY_H
+
+#include "compiler/Codegen/Cpu/GemmKernel.h"
+
+namespace qwen::cpu {
+
+/// What the loss and its gradient have in common.
+struct HeadLoss {
+  /// Parts of the vocabulary: one vector of partial results a row.
+  static constexpr int64_t kSlots = kLanes;
+  /// The tile of logits.
+  static constexpr int64_t kRows = 256, kColumns = 256;
+  /// Rows whose losses one unit adds up.
+  static constexpr int64_t kBlock = 64;
+  static constexpr int64_t kTileBytes = 4 * kRows * kColumns;
+
+  mlir::Type x, weight;
+  int64_t hidden, vocabulary;
+  double cap;
+
+  /// Columns of a slot, and how many slots are not empty.
+  int64_t slotColumns() const;
+  int64_t slots() const { return llvm::divideCeil(vocabulary, slotColumns()); }
+  static int64_t blocks(int64_t rows) { return llvm::divideCeil(rows, kBlock); }
+  /// Floats of workspace for `rows` rows.
+  static int64_t workspaceFloats(int64_t rows);
+};
+
+/// Where the shared partial results are, for the task of `b`.
+struct HeadWorkspace {
+  explicit HeadWorkspace(SimdBuilder &b);
+  /// [rows, kSlots]: largest logit, sum of exponentials, its column (i32).
+  mlir::Value maxima, sums, columns;
+  /// [rows]: the target's logit, the log-sum-exp.
+  mlir::Value chosen, lse;
+  /// [blocks]: sums over blocks of rows (the last two i32).
+  mlir::Value losses, counts, corrects;
+  /// The first byte behind.
+  mlir::Value end;
+};
+
+/// Logits of rows [row, row + rows) and columns [column, column + columns) into
+/// the tile at `tile`, before the softcap.
+void emitLogits(SimdBuilder &b, mlir::ModuleOp module, const HeadLoss &head,
+                mlir::Value x, mlir::Value weight, mlir::Value row,
+                mlir::Value rows, mlir::Value column, mlir::Value columns,
+                mlir::Value tile, mlir::Value gemmScratch);
+
+/// The target of a row if it counts, else -1 (i64).
+mlir::Value loadTarget(SimdBuilder &b, const HeadLoss &head,
+                       mlir::Value targets, mlir::Value row);
+
+/// Scalars of the results; may be null.
+struct HeadResults {
+  mlir::Value loss, count, correct;
+};
+
+/// The tasks that find the loss, `lse` included, numbered from `index`.
+/// `findsBest`: the largest logit's column is needed.
+void emitStatistics(mlir::Operation *op, mlir::Value x, mlir::Value weight,
+                    mlir::Value targets, const HeadLoss &head, bool findsBest,
+                    const HeadResults &results, const CpuTarget &target,
+                    mlir::ModuleOp module, KernelCode &code);
+
+
+} // namespace qwen::cpu
+
+#endif // QWEN_COMPILER_CODEGEN_CPU_CROSSENTROPY_H

@@ -1,0 +1,209 @@
+//===- EmitContract.cpp - Matrix products with an epilogue ----------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A unit of work is one block of the result. It multiplies into a tile of f32
+// in the worker's scratch and applies the epilogue there; a bare product, or
+// one that is only added to its own accumulator, goes to the result directly.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Codegen/Cpu/Emitters.h"
+#include "compiler/Codegen/Cpu/Epilogue.h"
+#include "compiler/Codegen/Cpu/GemmKernel.h"
+
+using namespace mlir;
+using namespace qwen;
+using namespace qwen::cpu;
+
+namespace {
+/// What the emitter needs to know about one kernel.
+struct Contract {
+  kernel::FuncOp fn;
+  kernel::ContractOp product;
+  kernel::ReturnOp results;
+  GemmKind kind;
+  /// Sizes of the result and of the summed dimension; kDynamic: the rows.
+  int64_t m, n, k;
+  int64_t strideLhs, strideRhs;
+  /// The block of one unit.
+  int64_t blockM, blockN;
+
+  int64_t panels() const { return llvm::divideCeil(n, blockN); }
+  bool rowsOfResult() const { return ShapedType::isDynamic(m); }
+};
+} // namespace
+
+static int64_t dim(Value value, unsigned index) {
+  return cast<RankedTensorType>(value.getType()).getDimSize(index);
+}
+
+static FailureOr<Contract> analyze(kernel::FuncOp fn) {
+  Contract c;
+  c.fn = fn;
+  c.product = nullptr;
+  for (auto op : fn.getBody().getOps<kernel::ContractOp>()) {
+    if (c.product)
+      return op.emitError("a contract kernel has one product"), failure();
+    c.product = op;
+  }
+  if (!c.product)
+    return fn.emitError("a contract kernel needs a product"), failure();
+  c.results = cast<kernel::ReturnOp>(fn.getBody().front().getTerminator());
+  Value lhs = c.product.getLhs(), rhs = c.product.getRhs();
+  if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(rhs))
+    return c.product.emitError("a product's operands must be in memory"),
+           failure();
+  c.kind.lhs = getElementTypeOrSelf(lhs.getType());
+  c.kind.rhs = getElementTypeOrSelf(rhs.getType());
+  for (Type type : {c.kind.lhs, c.kind.rhs})
+    if (!type.isF32() && !type.isBF16())
+      return c.product.emitError("no CPU code for products of ") << type,
+             failure();
+  c.strideLhs = dim(lhs, 1);
+  c.strideRhs = dim(rhs, 1);
+  StringRef spec = c.product.getSpec();
+  if (spec == "mk,nk->mn") {
+    c.kind.form = GemmForm::NT;
+    c.m = dim(lhs, 0), c.n = dim(rhs, 0), c.k = dim(lhs, 1);
+  } else if (spec == "mk,kn->mn") {
+    c.kind.form = GemmForm::NN;
+    c.m = dim(lhs, 0), c.n = dim(rhs, 1), c.k = dim(lhs, 1);
+  } else if (spec == "mn,mk->nk") {
+    c.kind.form = GemmForm::TN;
+    c.m = dim(lhs, 1), c.n = dim(rhs, 1), c.k = dim(lhs, 0);
+  } else {
+    return c.product.emitError("no CPU code for the product \"") << spec << '"',
+           failure();
+  }
+  // Enough units for some threads, large enough to pay for packing.
+  c.blockM = c.rowsOfResult() ? 256 : std::min<int64_t>(c.m, 128);
+  c.blockN = std::min<int64_t>(llvm::alignTo(c.n, 32), 64);
+  return c;
+}
+
+/// The result that the product may be written to in place of a tile: its index
+/// and whether what is there is added. -1: none.
+static std::pair<int, bool> directResult(Contract &c) {
+  if (c.results.getNumOperands() != 1)
+    return {-1, false};
+  Value value = c.results.getOperand(0);
+  if (!getElementTypeOrSelf(value.getType()).isF32())
+    return {-1, false};
+  if (value == c.product.getResult())
+    return {0, false};
+  auto sum = value.getDefiningOp<arith::AddFOp>();
+  int inplace = kernel::FuncOp(c.fn).getInplaceArgument(0);
+  if (!sum || inplace < 0)
+    return {-1, false};
+  Value accumulator = c.fn.getBody().getArgument(inplace);
+  Value product = c.product.getResult();
+  bool adds = (sum.getLhs() == product && sum.getRhs() == accumulator) ||
+              (sum.getRhs() == product && sum.getLhs() == accumulator);
+  return adds ? std::pair<int, bool>{0, true} : std::pair<int, bool>{-1, false};
+}
+
+/// Applies the epilogue to the tile and stores the results of rows [0, rows)
+/// and columns [0, columns) of a block at (row, column).
+static LogicalResult emitEpilogue(SimdBuilder &b, Contract &c,
+                                  const DenseMap<Value, Value> &pointers,
+                                  ValueRange results, Value tile, Value row0,
+                                  Value column0, Value rows, Value columns) {
+  Epilogue epilogue(b, c.product.getResult(), pointers);
+  LogicalResult status = success();
+  auto vectorAt = [&](Value i, Value j, Value mask) {
+    Value row = b.add(row0, i), column = b.add(column0, j);
+    Value lanes =
+        b.loadV(b.f32(), b.at(tile, b.add(b.mul(i, c.blockN), j)), mask);
+    epilogue.moveTo(row, column, lanes, mask);
+    // All values before all stores: a result may share memory with an operand.
+    SmallVector<Value> values;
+    for (Value value : c.results.getOperands()) {
+      FailureOr<Value> lanesOf = epilogue.evaluate(value);
+      if (failed(lanesOf)) {
+        status = failure();
+        return;
+      }
+      values.push_back(*lanesOf);
+    }
+    Value offset = b.add(b.mul(row, c.n), column);
+    for (auto [value, type, base] :
+         llvm::zip(values, c.fn.getResultTypes(), results)) {
+      Type element = getElementTypeOrSelf(type);
+      b.storeV(value, element, b.at(base, offset, element), mask);
+    }
+  };
+  b.loop(rows, 1, [&](Value i) {
+    b.lanes(columns, [&](Value j, Value mask) { vectorAt(i, j, mask); });
+  });
+  return status;
+}
+
+FailureOr<KernelCode>
+cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
+  FailureOr<Contract> analyzed = analyze(fn);
+  if (failed(analyzed))
+    return failure();
+  Contract &c = *analyzed;
+  auto [direct, accumulates] = directResult(c);
+  int64_t gemmBytes = llvm::alignTo(gemmScratchBytes(target), 64);
+
+  SimdBuilder b(fn, 0, target, module);
+  DenseMap<Value, Value> pointers;
+  for (auto [i, argument] : llvm::enumerate(fn.getBody().getArguments()))
+    pointers[argument] = b.argument(i);
+  SmallVector<Value> results;
+  for (unsigned i = 0; i < fn.getResultTypes().size(); ++i)
+    results.push_back(b.result(i));
+  auto size = [&](int64_t extent) {
+    return ShapedType::isDynamic(extent) ? b.rows() : b.cst(extent);
+  };
+  Value m = size(c.m), n = b.cst(c.n), k = size(c.k);
+  Value scratch = b.scratch();
+  Value tile = b.advance(scratch, gemmBytes);
+
+  LogicalResult status = success();
+  b.loop(b.begin(), b.end(), 1, [&](Value unit) {
+    Value row = b.mul(b.div(unit, c.panels()), c.blockM);
+    Value column = b.mul(b.rem(unit, c.panels()), c.blockN);
+    Value rows = b.min(b.sub(m, row), c.blockM);
+    Value columns = b.min(b.sub(n, column), c.blockN);
+    // Where the block's rows of A and columns of B begin.
+    Value lhsOffset =
+        c.kind.form == GemmForm::TN ? row : b.mul(row, c.strideLhs);
+    Value rhsOffset =
+        c.kind.form == GemmForm::NT ? b.mul(column, c.strideRhs) : column;
+    Matrix lhs = {b.at(pointers[c.product.getLhs()], lhsOffset, c.kind.lhs),
+                  b.cst(c.strideLhs)};
+    Matrix rhs = {b.at(pointers[c.product.getRhs()], rhsOffset, c.kind.rhs),
+                  b.cst(c.strideRhs)};
+    Matrix out = {tile, b.cst(c.blockN)};
+    if (direct >= 0)
+      out = {b.at(results[direct], b.add(b.mul(row, c.n), column)), b.cst(c.n)};
+    emitGemm(b, module, c.kind, lhs, rhs, out, rows, columns, k,
+             b.cst(accumulates), scratch);
+    if (direct < 0)
+      status = emitEpilogue(b, c, pointers, results, tile, row, column, rows,
+                            columns);
+  });
+  if (failed(status))
+    return failure();
+
+  KernelCode code;
+  MLIRContext *context = fn.getContext();
+  AffineExpr units = getAffineConstantExpr(
+      c.rowsOfResult() ? 1 : llvm::divideCeil(c.m, c.blockM), context);
+  if (c.rowsOfResult())
+    units = getAffineSymbolExpr(2, context).ceilDiv(c.blockM);
+  units = units * c.panels();
+  code.tasks.push_back(b.task(AffineMap::get(0, 3, units), /*grain=*/1));
+  code.scratchBytes = gemmBytes + (direct < 0 ? 4 * c.blockM * c.blockN : 0);
+  return code;
+}
+
+int64_t cpu::workspaceContract(kernel::FuncOp, const CpuTarget &, int64_t) {
+  return 0;
+}

@@ -7,6 +7,8 @@
 
 #include "compiler/Pipeline/Pipeline.h"
 
+#include "compiler/Autodiff/Passes.h"
+#include "compiler/Codegen/Passes.h"
 #include "compiler/Fusion/Passes.h"
 #include "compiler/Memory/Passes.h"
 #include "compiler/Model/Passes.h"
@@ -22,6 +24,8 @@ using namespace mlir;
 
 void qwen::buildPhase(Phase phase, OpPassManager &pm,
                       const PipelineOptions &options) {
+  SmallVector<std::string> levels(options.cpuLevels.begin(),
+                                  options.cpuLevels.end());
   switch (phase) {
   case Phase::Import:
     pm.addPass(createVerifyImport());
@@ -33,6 +37,10 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     pm.addPass(createVerifyModel());
     return;
   case Phase::Autodiff:
+    pm.addPass(createReverseAutodiff());
+    pm.addPass(createInsertOptimizer());
+    pm.addPass(createCSEPass());
+    pm.addPass(createVerifyAutodiff());
     return;
   case Phase::Shard:
     pm.addPass(createImportMesh());
@@ -44,6 +52,8 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     return;
   case Phase::Fuse:
     pm.addPass(createFormKernels());
+    pm.addPass(createConfigureCpuKernels({levels}));
+    pm.addPass(createCSEPass());
     pm.addPass(createVerifyFused());
     return;
   case Phase::Memory: {
@@ -55,7 +65,7 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     return;
   }
   case Phase::Codegen:
-    buildLowerToLLVM(pm);
+    pm.addPass(createLowerToCpu({levels}));
     return;
   case Phase::Module:
     return;
@@ -73,6 +83,8 @@ void qwen::registerQwenPasses() {
   registerRematPasses();
   registerFusionPasses();
   registerMemoryPasses();
+  registerAutodiffPasses();
+  registerCodegenPasses();
   for (const PhaseInfo &info : allPhases()) {
     Phase phase = info.phase;
     if (phase == Phase::Module)

@@ -7,6 +7,7 @@
 
 #include "runtime/weights/Parameters.h"
 #include "runtime/core/Suggest.h"
+#include "runtime/weights/Convert.h"
 #include "runtime/weights/Init.h"
 #include "runtime/weights/Printable.h"
 #include "runtime/weights/ViewRegion.h"
@@ -98,11 +99,16 @@ private:
   std::vector<std::string> missingNames, extraNames;
 };
 
+struct TargetSet {
+  std::string prefix;
+  ParameterTargets targets;
+};
+
 class Loader {
 public:
   Loader(const WeightSource &source,
          const std::vector<ParameterInfo> &parameters,
-         const std::vector<ParameterSet> &sets, const ParallelTasks &parallel)
+         const std::vector<TargetSet> &sets, const ParallelTasks &parallel)
       : source(source), parameters(parameters), sets(sets), parallel(parallel),
         random(source.format() == WeightFormat::Random),
         format(source.format() == WeightFormat::Gguf ? "gguf" : "hf") {}
@@ -126,7 +132,7 @@ private:
 
   const WeightSource &source;
   const std::vector<ParameterInfo> &parameters;
-  const std::vector<ParameterSet> &sets;
+  const std::vector<TargetSet> &sets;
   const ParallelTasks &parallel;
   bool random;
   std::string format;
@@ -215,13 +221,23 @@ Status Loader::fetch(const Load &load, int64_t element, int64_t count,
 /// Rows [begin, end) of the load's block.
 Status Loader::readPart(const Load &load, int64_t begin, int64_t end) const {
   const ViewRegion &r = load.region;
-  float *logical = sets[load.set].data(load.parameter, load.layer);
+  ParameterTarget target = sets[load.set].targets(load.parameter, load.layer);
+  bool rounded = target.dtype == DType::BF16;
+  if (!rounded && target.dtype != DType::F32)
+    return makeError(3022, source.description(),
+                     "parameter '{}' cannot be loaded as {}",
+                     parameters[load.parameter].name, nameOf(target.dtype));
+  auto *wide = static_cast<float *>(target.data);
+  auto *narrow = static_cast<uint16_t *>(target.data);
   auto position = [&](int64_t row) {
     return (r.firstRow + row) * r.fileCols + r.firstCol;
   };
-  if (r.isPlain())
+  if (r.isPlain() && !rounded)
     return fetch(load, position(begin), (end - begin) * r.numCols,
-                 logical + begin * r.in);
+                 wide + begin * r.in);
+  if (r.isPlain() && !random)
+    return source.readBf16(*load.tensor, position(begin),
+                           (end - begin) * r.numCols, narrow + begin * r.in);
   int64_t step = std::max<int64_t>(1, bufferElements / r.numCols);
   std::unique_ptr<float[]> buffer(
       new float[static_cast<size_t>(std::min(step, end - begin) * r.numCols)]);
@@ -235,7 +251,10 @@ Status Loader::readPart(const Load &load, int64_t begin, int64_t end) const {
         QRT_RETURN_IF_ERROR(fetch(load, position(i), r.numCols,
                                   buffer.get() + (i - row) * r.numCols));
     }
-    r.scatter(row, last, buffer.get(), r.numCols, logical);
+    if (rounded)
+      r.scatter(row, last, buffer.get(), r.numCols, narrow);
+    else
+      r.scatter(row, last, buffer.get(), r.numCols, wide);
   }
   return Status::success();
 }
@@ -277,7 +296,9 @@ Status Loader::read() {
 
 Status Loader::compareAlias(const Load &alias) const {
   const ViewRegion &r = alias.region;
-  const float *logical = sets[alias.set].data(alias.parameter, alias.layer);
+  ParameterTarget target =
+      sets[alias.set].targets(alias.parameter, alias.layer);
+  bool rounded = target.dtype == DType::BF16;
   int64_t step = std::max<int64_t>(1, bufferElements / r.numCols);
   std::vector<float> mine(static_cast<size_t>(step * r.numCols)), theirs = mine;
   for (int64_t row = 0; row < r.numRows; row += step) {
@@ -286,8 +307,16 @@ Status Loader::compareAlias(const Load &alias) const {
       QRT_RETURN_IF_ERROR(source.readF32(
           *alias.tensor, (r.firstRow + i) * r.fileCols + r.firstCol, r.numCols,
           theirs.data() + (i - row) * r.numCols));
-    r.gather(row, end, logical, mine.data(), r.numCols);
     size_t count = static_cast<size_t>((end - row) * r.numCols);
+    if (rounded) {
+      r.gather(row, end, static_cast<const uint16_t *>(target.data),
+               mine.data(), r.numCols);
+      for (size_t i = 0; i < count; ++i)
+        theirs[i] = bf16ToF32(f32ToBf16(theirs[i]));
+    } else {
+      r.gather(row, end, static_cast<const float *>(target.data), mine.data(),
+               r.numCols);
+    }
     for (size_t i = 0; i < count; ++i)
       // Not a number equals nothing, so compare what both would store.
       if (mine[i] != theirs[i] &&
@@ -392,18 +421,35 @@ planFileTensors(const std::vector<ParameterInfo> &parameters,
 
 } // namespace
 
+/// Targets that are all f32.
+static ParameterTargets wideTargets(const ParameterPointer &data) {
+  return [data](size_t parameter, int64_t layer) {
+    return ParameterTarget{data(parameter, layer), DType::F32};
+  };
+}
+
 Status loadParameterSets(const WeightSource &source,
                          const std::vector<ParameterInfo> &parameters,
                          const std::vector<ParameterSet> &sets,
                          const ParallelTasks &parallel) {
-  return Loader(source, parameters, sets, parallel).run();
+  std::vector<TargetSet> targets;
+  for (const ParameterSet &set : sets)
+    targets.push_back({set.prefix, wideTargets(set.data)});
+  return Loader(source, parameters, targets, parallel).run();
 }
 
 Status loadParameters(const WeightSource &source,
                       const std::vector<ParameterInfo> &parameters,
                       const ParameterPointer &data,
                       const ParallelTasks &parallel) {
-  return loadParameterSets(source, parameters, {{"", data}}, parallel);
+  return loadParametersAs(source, parameters, wideTargets(data), parallel);
+}
+
+Status loadParametersAs(const WeightSource &source,
+                        const std::vector<ParameterInfo> &parameters,
+                        const ParameterTargets &targets,
+                        const ParallelTasks &parallel) {
+  return Loader(source, parameters, {{"", targets}}, parallel).run();
 }
 
 Expected<std::vector<OutputTensor>>

@@ -35,6 +35,14 @@ using ParameterPointer =
 using ConstParameterPointer =
     std::function<const float *(size_t parameter, int64_t layer)>;
 
+/// Where a matrix is loaded to, as F32 or rounded to BF16.
+struct ParameterTarget {
+  void *data = nullptr;
+  DType dtype = DType::F32;
+};
+using ParameterTargets =
+    std::function<ParameterTarget(size_t parameter, int64_t layer)>;
+
 /// Calls the function for 0 .. n - 1, in any order and on any threads, and
 /// returns when all calls have. Empty: one after the other.
 using ParallelTasks =
@@ -56,6 +64,13 @@ Status loadParameters(const WeightSource &source,
                       const std::vector<ParameterInfo> &parameters,
                       const ParameterPointer &data,
                       const ParallelTasks &parallel = {});
+
+/// The same into storages of either type, without an f32 copy of the model. A
+/// tied head is then compared as rounded.
+Status loadParametersAs(const WeightSource &source,
+                        const std::vector<ParameterInfo> &parameters,
+                        const ParameterTargets &targets,
+                        const ParallelTasks &parallel = {});
 
 /// The same for several sets that share a source, which must hold nothing else.
 Status loadParameterSets(const WeightSource &source,

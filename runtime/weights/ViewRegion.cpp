@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/weights/ViewRegion.h"
+#include "runtime/weights/Convert.h"
 #include "runtime/weights/Printable.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace qrt {
 
@@ -54,29 +54,44 @@ Expected<ViewRegion> ViewRegion::make(const ParameterInfo &parameter,
   return r;
 }
 
+namespace {
+
+inline void put(float value, float &to) { to = value; }
+inline void put(float value, uint16_t &to) { to = f32ToBf16(value); }
+inline float get(float value) { return value; }
+inline float get(uint16_t value) { return bf16ToF32(value); }
+
+} // namespace
+
+template <typename T>
 void ViewRegion::scatter(int64_t begin, int64_t end, const float *block,
-                         int64_t stride, float *logical) const {
+                         int64_t stride, T *logical) const {
   if (!transpose) {
-    for (int64_t row = begin; row < end; ++row)
-      std::memcpy(logical + logicalRow(row) * in,
-                  block + (row - begin) * stride,
-                  static_cast<size_t>(numCols) * sizeof(float));
+    for (int64_t row = begin; row < end; ++row) {
+      T *to = logical + logicalRow(row) * in;
+      const float *from = block + (row - begin) * stride;
+      for (int64_t col = 0; col < numCols; ++col)
+        put(from[col], to[col]);
+    }
     return;
   }
   for (int64_t col = 0; col < numCols; ++col) {
-    float *to = logical + logicalRow(col) * in;
+    T *to = logical + logicalRow(col) * in;
     for (int64_t row = begin; row < end; ++row)
-      to[row] = block[(row - begin) * stride + col];
+      put(block[(row - begin) * stride + col], to[row]);
   }
 }
 
-void ViewRegion::gather(int64_t begin, int64_t end, const float *logical,
+template <typename T>
+void ViewRegion::gather(int64_t begin, int64_t end, const T *logical,
                         float *block, int64_t stride) const {
   if (!transpose) {
-    for (int64_t row = begin; row < end; ++row)
-      std::memcpy(block + (row - begin) * stride,
-                  logical + logicalRow(row) * in,
-                  static_cast<size_t>(numCols) * sizeof(float));
+    for (int64_t row = begin; row < end; ++row) {
+      const T *from = logical + logicalRow(row) * in;
+      float *to = block + (row - begin) * stride;
+      for (int64_t col = 0; col < numCols; ++col)
+        to[col] = get(from[col]);
+    }
     return;
   }
   // Tiles keep the lines of both sides in the cache.
@@ -86,8 +101,17 @@ void ViewRegion::gather(int64_t begin, int64_t end, const float *logical,
     for (int64_t row = begin; row < end; ++row)
       for (int64_t col = first; col < last; ++col)
         block[(row - begin) * stride + col] =
-            logical[logicalRow(col) * in + row];
+            get(logical[logicalRow(col) * in + row]);
   }
 }
+
+template void ViewRegion::scatter(int64_t, int64_t, const float *, int64_t,
+                                  float *) const;
+template void ViewRegion::scatter(int64_t, int64_t, const float *, int64_t,
+                                  uint16_t *) const;
+template void ViewRegion::gather(int64_t, int64_t, const float *, float *,
+                                 int64_t) const;
+template void ViewRegion::gather(int64_t, int64_t, const uint16_t *, float *,
+                                 int64_t) const;
 
 } // namespace qrt

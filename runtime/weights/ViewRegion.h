@@ -47,9 +47,12 @@ struct ViewRegion {
   /// Copies rows [begin, end) of the block (counted inside it) between `block`,
   /// dense rows of numCols elements at distance `stride`, and the logical
   /// matrix.
+  /// The matrix may be bf16 (uint16_t): then values are rounded, or widened.
+  template <typename T>
   void scatter(int64_t begin, int64_t end, const float *block, int64_t stride,
-               float *logical) const;
-  void gather(int64_t begin, int64_t end, const float *logical, float *block,
+               T *logical) const;
+  template <typename T>
+  void gather(int64_t begin, int64_t end, const T *logical, float *block,
               int64_t stride) const;
 };
 

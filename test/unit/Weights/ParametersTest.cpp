@@ -7,6 +7,7 @@
 
 #include "runtime/weights/Parameters.h"
 #include "Helpers.h"
+#include "runtime/weights/Convert.h"
 #include "runtime/weights/Init.h"
 
 #include <gtest/gtest.h>
@@ -298,6 +299,42 @@ TEST(Parameters, HalfTypes) {
   std::vector<uint16_t> back(4);
   ASSERT_TRUE((*source)->readBf16(*(*source)->find("b"), 3, 4, back.data()));
   EXPECT_EQ(back, (std::vector<uint16_t>{0xC000, 0x7F7F, 0x0001, 0x7F80}));
+}
+
+TEST(Parameters, RoundedTargets) {
+  TempDir dir;
+  auto params = gpt2(5, 2);
+  for (ParameterInfo &p : params)
+    p.init.kind = InitInfo::Kind::Normal, p.init.std = 1;
+  Store store(params);
+  ASSERT_TRUE(load("random:1", params, store));
+  auto tensors = parameterTensors(params, store.constPointers());
+  ASSERT_TRUE(tensors);
+  // A tied head, equal after rounding only.
+  std::vector<float> head = store.values[0][0];
+  head[3] = bf16ToF32(f32ToBf16(head[3]));
+  tensors->push_back(f32("lm_head.weight", {11, 5}, head));
+  std::string path = dir / "m.safetensors";
+  ASSERT_TRUE(writeSafetensors(path, *tensors, {}));
+  for (const std::string &w : {path, std::string("random:1")}) {
+    std::vector<std::vector<std::vector<uint16_t>>> back;
+    for (const ParameterInfo &p : params)
+      back.emplace_back(
+          static_cast<size_t>(p.layerCount()),
+          std::vector<uint16_t>(static_cast<size_t>(p.elementsPerLayer())));
+    auto source = WeightSource::open(w);
+    ASSERT_TRUE(source);
+    Status status =
+        loadParametersAs(**source, params, [&](size_t p, int64_t layer) {
+          return ParameterTarget{back[p][static_cast<size_t>(layer)].data(),
+                                 DType::BF16};
+        });
+    ASSERT_TRUE(status) << status.error().str();
+    for (size_t p = 0; p < params.size(); ++p)
+      for (size_t layer = 0; layer < back[p].size(); ++layer)
+        for (size_t i = 0; i < back[p][layer].size(); ++i)
+          ASSERT_EQ(back[p][layer][i], f32ToBf16(store.values[p][layer][i]));
+  }
 }
 
 TEST(Parameters, ContradictoryViews) {

@@ -8,11 +8,10 @@
 #include "tools/qwen-rt/Model.h"
 #include "runtime/core/Json.h"
 #include "runtime/weights/Checkpoint.h"
-#include "runtime/weights/Convert.h"
 #include "runtime/weights/Parameters.h"
 
-#include <cstring>
 #include <filesystem>
+#include <set>
 
 using namespace qrt;
 namespace fs = std::filesystem;
@@ -71,52 +70,36 @@ qrt::parallelTasks(Device &device) {
 
 namespace {
 
-/// Rounds one layer's values to a storage of another type.
-void storeRounded(const float *from, void *to, DType type, int64_t count) {
-  if (type == DType::F32) {
-    std::memcpy(to, from, count * sizeof(float));
-  } else {
-    auto *rounded = static_cast<uint16_t *>(to);
-    for (int64_t i = 0; i < count; ++i)
-      rounded[i] = f32ToBf16(from[i]);
-  }
-}
-
-/// For a session without masters: reads f32 values aside and rounds them to the
-/// storages that its entries use.
+/// For a session without masters: reads the values straight into the storages
+/// that its entries use, rounded to their types.
 Status loadWithoutMasters(Model &model, Session &session) {
   const auto &parameters = session.manifest().parameters;
-  std::vector<int64_t> offsets;
-  int64_t total = 0;
-  for (const ParameterInfo &parameter : parameters) {
-    offsets.push_back(total);
-    total = alignUp(total + parameter.elements() * int64_t(sizeof(float)), 64);
-  }
-  QRT_ASSIGN_OR_RETURN(Buffer values,
-                       Buffer::allocate(total, "the weights while loading"));
-  auto at = [&](size_t p, int64_t layer) {
-    return reinterpret_cast<float *>(values.data() + offsets[p]) +
-           layer * parameters[p].elementsPerLayer();
-  };
-  auto parallel = parallelTasks(*model.device);
-  QRT_RETURN_IF_ERROR(loadParameters(*model.weights, parameters, at, parallel));
+  std::set<std::string> names;
   for (size_t p = 0; p < parameters.size(); ++p)
     for (const auto &[storage, type] : parameters[p].storages) {
-      void *base = session.parameter(static_cast<int>(p), storage);
-      if (!base)
+      if (!session.parameter(static_cast<int>(p), storage))
         continue;
       if (type != DType::F32 && type != DType::BF16)
         return makeError(6018, session.module().path(),
                          "storage '{}' has type {}, which this qwen-rt cannot "
                          "fill",
                          storage, nameOf(type));
-      int64_t count = parameters[p].elementsPerLayer();
-      parallel(parameters[p].layerCount(), [&, type = type](int64_t layer) {
-        storeRounded(at(p, layer),
-                     static_cast<char *>(base) + layer * count * bytesOf(type),
-                     type, count);
-      });
+      names.insert(storage);
     }
+  for (const std::string &storage : names) {
+    auto at = [&](size_t p, int64_t layer) {
+      auto *base =
+          static_cast<char *>(session.parameter(static_cast<int>(p), storage));
+      if (!base)
+        return ParameterTarget{};
+      DType type = parameters[p].storages.at(storage);
+      return ParameterTarget{base + layer * parameters[p].elementsPerLayer() *
+                                        bytesOf(type),
+                             type};
+    };
+    QRT_RETURN_IF_ERROR(loadParametersAs(*model.weights, parameters, at,
+                                         parallelTasks(*model.device)));
+  }
   return Status::success();
 }
 

@@ -12,6 +12,7 @@
 #include "runtime/core/Suggest.h"
 #include "tools/qwen-rt/Command.h"
 
+#include <cctype>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -85,6 +86,8 @@ int usageError(CLI::App &app, const CLI::ParseError &error) {
   }
   if (!message.empty() && message.back() == '.')
     message.pop_back();
+  if (message.size() > 1 && message[1] >= 'a' && message[1] <= 'z')
+    message[0] = static_cast<char>(std::tolower(message[0]));
   std::string line = makeError(code, "", "{}", message).str();
   std::string path = command->get_name();
   for (CLI::App *up = command->get_parent(); up; up = up->get_parent())

@@ -106,6 +106,10 @@ llvm::Expected<Node> qwen::parseYaml(llvm::StringRef text,
     return makeSpecError(1009, {file.str()},
                          "the file is larger than 1 MiB, got " +
                              llvm::Twine(text.size()) + " bytes");
+  if (size_t bad; !llvm::json::isUTF8(text, &bad))
+    return makeSpecError(
+        1001, {file.str(), unsigned(text.take_front(bad).count('\n')) + 1, 1},
+        "not valid UTF-8");
   if (std::optional<RawError> error = parseRawYaml(text.str(), root))
     return makeSpecError(error->code, {file.str(), error->line, error->col},
                          error->message);

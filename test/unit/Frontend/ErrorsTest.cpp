@@ -99,7 +99,9 @@ TEST(Errors, BombsEndQuickly) {
     aliases += "*a,";
   EXPECT_NE(failure(aliases + "]\n").find("[Q1009]"), std::string::npos);
   // Not text at all.
-  EXPECT_NE(failure(std::string("\0\1\2\377", 4)), "no error");
+  EXPECT_EQ(failure("extends: tiny\nname: \xff\n"),
+            "x.yaml:2:1: error: not valid UTF-8 [Q1001]");
+  EXPECT_NE(failure(std::string("\0\1\2\177", 4)), "no error");
   EXPECT_NE(failure(""), "no error");
 }
 

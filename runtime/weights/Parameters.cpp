@@ -284,6 +284,8 @@ Status Loader::read() {
   };
   std::vector<Part> parts;
   for (const Load &load : loads) {
+    if (!sets[load.set].targets(load.parameter, load.layer).data)
+      continue;
     const ViewRegion &r = load.region;
     int64_t step = std::max<int64_t>(1, taskElements / r.numCols);
     for (int64_t row = 0; row < r.numRows; row += step)
@@ -298,6 +300,8 @@ Status Loader::compareAlias(const Load &alias) const {
   const ViewRegion &r = alias.region;
   ParameterTarget target =
       sets[alias.set].targets(alias.parameter, alias.layer);
+  if (!target.data)
+    return Status::success();
   bool rounded = target.dtype == DType::BF16;
   int64_t step = std::max<int64_t>(1, bufferElements / r.numCols);
   std::vector<float> mine(static_cast<size_t>(step * r.numCols)), theirs = mine;

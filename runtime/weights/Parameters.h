@@ -35,7 +35,7 @@ using ParameterPointer =
 using ConstParameterPointer =
     std::function<const float *(size_t parameter, int64_t layer)>;
 
-/// Where a matrix is loaded to, as F32 or rounded to BF16.
+/// Where a matrix is loaded to, as F32 or rounded to BF16; null: not at all.
 struct ParameterTarget {
   void *data = nullptr;
   DType dtype = DType::F32;

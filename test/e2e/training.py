@@ -16,7 +16,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-STEPS, EVERY = 40, 5
+STEPS, EVERY = 400, 20
 STATE = ("model.safetensors", "optimizer.safetensors")
 
 
@@ -53,18 +53,19 @@ def complete_steps(out):
     )
 
 
-def stop_after(words, out, checkpoints, number):
-    """Starts the command; sends the signal once that many checkpoints exist
-    (or a new one). Returns the exit code."""
+def stop_after(words, out, checkpoints, number, delay=0.0):
+    """Starts the command; sends the signal `delay` seconds after that many
+    checkpoints were there, one of them new. Returns the exit code."""
     before = complete_steps(out)
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         done = complete_steps(out)
         if done and done[-1] >= checkpoints * EVERY and done != before:
+            time.sleep(delay)
             process.send_signal(number)
             break
-        time.sleep(0.005)
+        time.sleep(0.002)
     else:
         process.kill()
         sys.exit("the training ended, or hung, before it could be stopped")
@@ -85,8 +86,8 @@ def main():
 
     killed = os.path.join(work, "killed")
     resume = command(module, data, killed, "--resume", "auto")
-    for checkpoints in (1, 3, 5):
-        code = stop_after(resume, killed, checkpoints, signal.SIGKILL)
+    for checkpoints, delay in ((1, 0), (3, 0.02), (5, 0.05), (7, 0.09)):
+        code = stop_after(resume, killed, checkpoints, signal.SIGKILL, delay)
         print(f"killed with checkpoints at {complete_steps(killed)}: {code}", flush=True)
         if code != -signal.SIGKILL:
             sys.exit(f"exit code {code}")

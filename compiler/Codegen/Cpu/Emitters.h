@@ -29,6 +29,9 @@ template <typename Op> bool blockIs(kernel::FuncOp kernel) {
   return static_cast<bool>(blockOp<Op>(kernel));
 }
 
+/// Whether a row-wise kernel reduces something to one number.
+bool reducesAll(kernel::FuncOp kernel);
+
 #define EMITTER(Name, condition)                                               \
   mlir::FailureOr<KernelCode> emit##Name(kernel::FuncOp, const CpuTarget &,    \
                                          mlir::ModuleOp);                      \

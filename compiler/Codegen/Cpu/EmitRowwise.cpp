@@ -1,0 +1,322 @@
+//===- EmitRowwise.cpp - Row-wise kernels ---------------------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Two forms. Bodies whose values all have one shape are one loop over their
+// elements, in blocks. In all others a unit is one index of the leading
+// dimension; for every row first the reductions are computed, each depth of
+// them in one pass over the columns, then the results are stored in a last pass
+// that reads the row again from the first-level cache.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Codegen/Cpu/Emitters.h"
+#include "compiler/Codegen/Cpu/RowEval.h"
+
+#include <functional>
+
+using namespace mlir;
+using namespace qwen;
+using namespace qwen::cpu;
+
+/// Elements of one unit of a flat kernel.
+static constexpr int64_t kFlatBlock = 2048;
+
+/// Number of leading dynamic dimensions: together they are the rows.
+static int64_t dynamicDims(RankedTensorType type) {
+  return llvm::count_if(type.getShape(), ShapedType::isDynamic);
+}
+
+/// Bytes that one row of the kernel moves: all tensors that have the rows.
+static int64_t rowBytes(kernel::FuncOp kernel, int64_t leading) {
+  int64_t bytes = 0;
+  auto count = [&](Type type) {
+    auto tensor = cast<RankedTensorType>(type);
+    if (tensor.getRank() > 0 && tensor.getDimSize(0) == leading)
+      bytes +=
+          staticBytes(tensor) / (ShapedType::isDynamic(leading) ? 1 : leading);
+  };
+  llvm::for_each(kernel.getArgumentTypes(), count);
+  llvm::for_each(kernel.getResultTypes(), count);
+  return bytes;
+}
+
+//===----------------------------------------------------------------------===//
+// One loop over all elements
+//===----------------------------------------------------------------------===//
+
+static KernelCode emitFlat(kernel::FuncOp kernel, const CpuTarget &target,
+                           ModuleOp module) {
+  KernelBuilder k(kernel, 0, target, module);
+  RowEval eval(k, kernel, /*flat=*/true);
+  ValueRange roots = returnOf(kernel).getOperands();
+  RankedTensorType type = tensorOf(roots.front());
+  int64_t size = staticElements(type);
+  bool isDynamic = dynamicDims(type) > 0;
+  Value count = isDynamic ? k.mulI(k.rows(), size) : k.i64(size);
+  for (Value root : roots)
+    eval.hoist(root, {});
+
+  auto compute = [&](Column column, int64_t lanes) {
+    SmallVector<Value> values;
+    for (Value root : roots)
+      values.push_back(eval.lanes(root, {}, column, lanes));
+    for (auto [i, value] : llvm::enumerate(values))
+      k.store(value,
+              k.pointerAt(k.result(i), k.elementType(value), column.variable),
+              k.i64(column.offset));
+  };
+  int64_t step = kLanes * unrollFor(kernel);
+  Value first = k.mulI(k.begin(), kFlatBlock);
+  Value last = k.minI(k.mulI(k.end(), kFlatBlock), count);
+  // Blocks are whole numbers of steps: only the last one has a rest, whatever
+  // the chunk.
+  Value rest = k.remI(k.subI(last, first), k.i64(step));
+  Value middle = k.subI(last, rest);
+  k.forLoop(first, middle, step, [&](Value at) {
+    eval.scope([&] {
+      for (int64_t u = 0; u < step; u += kLanes)
+        compute({at, u, 0, 0}, kLanes);
+    });
+  });
+  k.forLoop(middle, last, 1,
+            [&](Value at) { eval.scope([&] { compute({at, 0, 0, 0}, 0); }); });
+
+  int64_t bytes = 0;
+  auto add = [&](Type other) {
+    auto tensor = cast<RankedTensorType>(other);
+    if (tensor.getShape() == type.getShape())
+      bytes += tensor.getElementType().getIntOrFloatBitWidth() / 8 * kFlatBlock;
+  };
+  llvm::for_each(kernel.getArgumentTypes(), add);
+  llvm::for_each(kernel.getResultTypes(), add);
+  AffineMap units =
+      isDynamic
+          ? rowUnits(k.b.getContext(), size, kFlatBlock)
+          : constantUnits(k.b.getContext(), llvm::divideCeil(size, kFlatBlock));
+  return {{k.task(units, grainFor(bytes))}, 0};
+}
+
+//===----------------------------------------------------------------------===//
+// Row by row
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Results with columns, of one width.
+struct Group {
+  int64_t width;
+  SmallVector<unsigned> results;
+  SmallVector<int64_t> edges; // where segments begin, and the width
+
+  int64_t segments() const { return edges.size() - 1; }
+  /// Segments of one size can be computed side by side.
+  bool isUniform() const {
+    for (int64_t i = 1; i < segments(); ++i)
+      if (edges[i + 1] - edges[i] != edges[1])
+        return false;
+    return true;
+  }
+};
+
+class RowKernel {
+public:
+  RowKernel(kernel::FuncOp kernel, KernelBuilder &k)
+      : kernel(kernel), k(k), eval(k, kernel),
+        roots(returnOf(kernel).getOperands()), unroll(unrollFor(kernel)) {}
+
+  LogicalResult analyze();
+  void emit();
+
+  /// The dimensions before the columns.
+  ArrayRef<int64_t> rowShape() const { return rows; }
+
+private:
+  LogicalResult checkInPlace();
+  void emitRow(ArrayRef<Value> index);
+  void emitGroup(const Group &group, ArrayRef<Value> index);
+  void emitSegments(const Group &group, int64_t first, int64_t count,
+                    ArrayRef<Value> index, ArrayRef<Value> pointers);
+  Value resultRow(unsigned result, ArrayRef<Value> index) {
+    RankedTensorType type = tensorOf(roots[result]);
+    return k.pointerAt(k.result(result), type.getElementType(),
+                       eval.rowOffset(type, index));
+  }
+
+  kernel::FuncOp kernel;
+  KernelBuilder &k;
+  RowEval eval;
+  ValueRange roots;
+  int64_t unroll;
+  SmallVector<int64_t> rows;
+  SmallVector<Group> groups;
+  SmallVector<unsigned> perRow; // results without columns
+};
+} // namespace
+
+LogicalResult RowKernel::analyze() {
+  // The shape with the most dimensions, among results and what is reduced.
+  ArrayRef<int64_t> shape;
+  auto consider = [&](Value value) {
+    if (tensorOf(value).getRank() > static_cast<int64_t>(shape.size()))
+      shape = tensorOf(value).getShape();
+  };
+  llvm::for_each(roots, consider);
+  for (auto op : kernel.getBody().front().getOps<kernel::ReduceOp>()) {
+    RankedTensorType type = tensorOf(op.getOperand());
+    if (op.getDims() != ArrayRef<int64_t>{type.getRank() - 1})
+      return op.emitError("a row-wise kernel reduces the last dimension only");
+    consider(op.getOperand());
+  }
+  if (shape.empty()) {
+    perRow = llvm::to_vector(llvm::seq<unsigned>(0, roots.size()));
+    return success();
+  }
+  rows.assign(shape.begin(), shape.end() - 1);
+  for (int64_t size : ArrayRef(rows).drop_front(rows.empty() ? 0 : 1))
+    if (ShapedType::isDynamic(size))
+      return kernel.emitError("only the leading dimension of a row-wise kernel "
+                              "can be dynamic");
+  for (auto [i, root] : llvm::enumerate(roots)) {
+    ArrayRef<int64_t> own = tensorOf(root).getShape();
+    if (own == ArrayRef(rows)) {
+      perRow.push_back(i);
+      continue;
+    }
+    if (own.empty() || own.drop_back() != ArrayRef(rows))
+      return kernel.emitError("result ")
+             << i
+             << " does not have the rows of the kernel: " << root.getType();
+    Group *group = llvm::find_if(
+        groups, [&](Group &other) { return other.width == own.back(); });
+    if (group == groups.end())
+      group = &groups.emplace_back(Group{own.back(), {}, {0, own.back()}});
+    group->results.push_back(i);
+    group->edges.append(eval.breaks(root));
+    llvm::sort(group->edges);
+    group->edges.erase(llvm::unique(group->edges), group->edges.end());
+  }
+  return checkInPlace();
+}
+
+LogicalResult RowKernel::checkInPlace() {
+  // Columns are read before they are written if all is one pass, every read is
+  // at the place of the write or in another segment of the same iteration.
+  bool isOnePass =
+      groups.empty() || (groups.size() == 1 && groups.front().isUniform());
+  for (unsigned i = 0, e = roots.size(); i != e; ++i) {
+    int argument = kernel.getInplaceArgument(i);
+    if (argument < 0)
+      continue;
+    if (!isOnePass)
+      return kernel.emitError("result ")
+             << i << " cannot share memory with argument " << argument
+             << ": the kernel makes several passes over a row";
+    for (auto slice : kernel.getBody().front().getOps<kernel::SliceOp>())
+      if (!groups.empty() && slice.getBegin() % groups.front().edges[1] != 0)
+        return slice.emitError("a slice at a column where no segment begins, "
+                               "in a kernel with results in place");
+    for (auto gather : kernel.getBody().front().getOps<kernel::GatherOp>())
+      if (gather.getTable() == kernel.getBody().getArgument(argument))
+        return gather.emitError("the table of a gather is a result in place");
+  }
+  return success();
+}
+
+void RowKernel::emitSegments(const Group &group, int64_t first, int64_t count,
+                             ArrayRef<Value> index, ArrayRef<Value> pointers) {
+  int64_t width = group.edges[first + 1] - group.edges[first];
+  eval.forColumns(
+      width, std::max<int64_t>(1, unroll / count),
+      [&](Column column, int64_t lanes) {
+        SmallVector<Value> values;
+        for (int64_t s = first; s < first + count; ++s)
+          for (unsigned result : group.results)
+            values.push_back(eval.lanes(roots[result], index,
+                                        column.shifted(group.edges[s]), lanes));
+        auto value = values.begin();
+        for (int64_t s = first; s < first + count; ++s)
+          for (Value pointer : pointers) {
+            if (column.variable)
+              pointer =
+                  k.pointerAt(pointer, k.elementType(*value), column.variable);
+            k.store(*value++, pointer, k.i64(column.offset + group.edges[s]));
+          }
+      });
+}
+
+void RowKernel::emitGroup(const Group &group, ArrayRef<Value> index) {
+  SmallVector<Value> pointers;
+  for (unsigned result : group.results) {
+    eval.hoist(roots[result], index);
+    pointers.push_back(resultRow(result, index));
+  }
+  if (group.isUniform())
+    return emitSegments(group, 0, group.segments(), index, pointers);
+  for (int64_t s = 0; s < group.segments(); ++s)
+    emitSegments(group, s, 1, index, pointers);
+}
+
+void RowKernel::emitRow(ArrayRef<Value> index) {
+  // What is per row first: its loads must not follow a store in place.
+  SmallVector<Value> numbers;
+  for (unsigned result : perRow)
+    numbers.push_back(eval.scalar(roots[result], index));
+  for (const Group &group : groups)
+    for (unsigned result : group.results)
+      eval.hoist(roots[result], index);
+  for (const Group &group : groups)
+    emitGroup(group, index);
+  for (auto [result, number] : llvm::zip(perRow, numbers))
+    k.store(number, resultRow(result, index));
+}
+
+void RowKernel::emit() {
+  SmallVector<Value> index;
+  std::function<void(size_t)> nest = [&](size_t dim) {
+    if (dim == rows.size())
+      return emitRow(index);
+    Value lower = dim == 0 ? k.begin() : k.i64(0);
+    Value upper = dim == 0 ? k.end() : k.i64(rows[dim]);
+    k.forLoop(lower, upper, 1, [&](Value i) {
+      eval.scope([&] {
+        index.push_back(i);
+        nest(dim + 1);
+        index.pop_back();
+      });
+    });
+  };
+  if (rows.empty())
+    // One unit; an empty chunk does nothing.
+    k.ifThen(k.cmpI(arith::CmpIPredicate::slt, k.begin(), k.end()),
+             [&] { nest(0); });
+  else
+    nest(0);
+}
+
+FailureOr<KernelCode> cpu::emitRowwise(kernel::FuncOp kernel,
+                                       const CpuTarget &target,
+                                       ModuleOp module) {
+  if (failed(checkBody(kernel)))
+    return failure();
+  if (isFlat(returnOf(kernel).getOperands()))
+    return emitFlat(kernel, target, module);
+  KernelBuilder k(kernel, 0, target, module);
+  RowKernel rowKernel(kernel, k);
+  if (failed(rowKernel.analyze()))
+    return failure();
+  rowKernel.emit();
+  ArrayRef<int64_t> rows = rowKernel.rowShape();
+  MLIRContext *context = kernel.getContext();
+  if (rows.empty())
+    return KernelCode{{k.task(constantUnits(context, 1), 1)}, 0};
+  AffineMap units = ShapedType::isDynamic(rows.front())
+                        ? rowUnits(context)
+                        : constantUnits(context, rows.front());
+  int64_t grain = grainFor(rowBytes(kernel, rows.front()));
+  return KernelCode{{k.task(units, grain)}, 0};
+}
+
+int64_t cpu::workspaceRowwise(kernel::FuncOp, const CpuTarget &, int64_t) {
+  return 0;
+}

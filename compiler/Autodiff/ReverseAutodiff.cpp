@@ -328,7 +328,7 @@ void ReverseAutodiff::runOnOperation() {
   OpBuilder b(&getContext());
   StepAdjoint adjoint(b, module);
   func::FuncOp step = makeStep(loss, params, adjoint);
-  module.insert(loss->getNextNode(), step);
+  module.insert(std::next(loss->getIterator()), step);
   saveForBackward(step);
 
   Block &body = step.getBody().front();

@@ -11,6 +11,8 @@
 #include "runtime/weights/Printable.h"
 #include "runtime/weights/WeightSource.h"
 
+#include <cmath>
+#include <cstdlib>
 #include <map>
 #include <sys/stat.h>
 
@@ -30,8 +32,13 @@ nlohmann::json element(const GgufValue &value, size_t i) {
     return *v;
   if (auto v = value.asUInt(i))
     return *v;
-  if (auto v = value.asFloat(i))
-    return *v;
+  if (auto v = value.asFloat(i)) {
+    if (value.elementType() != GgufType::F32 || !std::isfinite(*v))
+      return *v;
+    // 1e-05 as it was meant, not the nearest f32 with 17 digits.
+    return std::strtod(fmt::format("{}", static_cast<float>(*v)).c_str(),
+                       nullptr);
+  }
   return nullptr;
 }
 

@@ -309,6 +309,7 @@ static llvm::Expected<std::string> findFamily(const Node &config) {
 }
 
 llvm::Expected<Node> qwen::loadHfTree(llvm::StringRef configPath,
+                                      const LoadOptions &options,
                                       std::set<std::string> &mentioned) {
   llvm::Expected<std::string> text = readTextFile(configPath);
   if (!text)
@@ -326,6 +327,10 @@ llvm::Expected<Node> qwen::loadHfTree(llvm::StringRef configPath,
   if (!tree)
     return tree;
   collectNames(*tree, mentioned);
+  for (const std::string &text : options.overrides)
+    if (llvm::StringRef(text).starts_with("hf."))
+      if (llvm::Error error = applyOverride(*tree, text))
+        return std::move(error);
   tree->loc = config->loc;
   if (Node *dims = tree->find("dims"))
     dims->loc = config->loc;

@@ -299,8 +299,8 @@ void Resolver::readInfer() {
   if (const Node *n = map.require("prefill"))
     spec.inferPrefill =
         std::min(integer(*n, "infer.prefill", 1, INT32_MAX), spec.inferContext);
+  spec.inferWeights = stringifyDType(spec.dtype).str();
   if (const Node *n = map.get("weights"))
-    spec.inferWeights = stringifyDType(spec.dtype).str(),
     choice(*n, "infer.weights", {stringifyDType(spec.dtype)});
   if (const Node *n = map.get("eos")) {
     if (n->isList())

@@ -223,7 +223,7 @@ struct ModelSpec {
   Optimizer optimizer;
   Schedule schedule;
   int64_t inferBatch = 0, inferContext = 0, inferPrefill = 0;
-  std::string inferWeights; // none (= dtype)
+  std::string inferWeights; // dtype of the weights that inference reads
   std::vector<int64_t> eos; // ids that end a text; may be empty
 
   // The manifest's "defaults" and "architecture"."hf_config".

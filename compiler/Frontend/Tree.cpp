@@ -324,7 +324,7 @@ llvm::Expected<ModelSpec> qwen::loadModel(llvm::StringRef path,
       return makeSpecError(1010, {path.str()},
                            "the directory has no config.json");
     std::set<std::string> mentioned;
-    llvm::Expected<Node> tree = loadHfTree(config, mentioned);
+    llvm::Expected<Node> tree = loadHfTree(config, options, mentioned);
     if (!tree)
       return tree.takeError();
     llvm::SmallString<256> real;

@@ -37,9 +37,10 @@ llvm::Error setPath(Node &root, llvm::StringRef path, Node value);
 llvm::Error applyOverride(Node &root, llvm::StringRef text);
 
 /// Reads a config.json and returns its family's tree with the dims and settings
-/// of the config.
-/// `mentioned` gets the names in the family's values.
+/// of the config. `mentioned` gets the names in the family's values. Of the
+/// overrides, those of the section `hf` count here.
 llvm::Expected<Node> loadHfTree(llvm::StringRef configPath,
+                                const LoadOptions &options,
                                 std::set<std::string> &mentioned);
 
 /// The names in all values of a tree.

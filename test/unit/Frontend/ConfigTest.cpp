@@ -196,6 +196,13 @@ TEST_F(Config, WhatIsNotImplementedIsNamed) {
       "implemented, only \"silu\" [Q1013]");
 }
 
+TEST_F(Config, WhatTheUserAllowsIsIgnored) {
+  std::string text = qwen3(R"("some_marker": 7)");
+  EXPECT_NE(failure(text), "no error");
+  llvm::Expected<ModelSpec> spec = load(text, {"hf.accept.some_marker=any"});
+  EXPECT_TRUE(bool(spec)) << llvm::toString(spec.takeError());
+}
+
 TEST_F(Config, WrongValues) {
   auto error = [&](const std::string &line) { return failure(qwen3(line)); };
   EXPECT_EQ(failure(R"({"architectures": ["T5Model"]})"),

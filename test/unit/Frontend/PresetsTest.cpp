@@ -194,11 +194,55 @@ TEST(Presets, Qwen25SmallHasNoNormWeights) {
 }
 
 TEST(Presets, RopeScaling) {
-  // Made by transformers 5 (float32): llama3 of Llama 3.2 1B.
-  std::vector<double> f = load("llama-3.2-1b").rope.inverseFrequencies(64);
-  EXPECT_NEAR(f[0], 1.0, 1e-6);
-  EXPECT_NEAR(f[10], 0.0165604, 1e-6);
-  EXPECT_NEAR(f[31], 9.4186e-08, 1e-11);
+  // The frequencies (number, value) and the factor that transformers 5.23 gives
+  // in float32.
+  struct Case {
+    const char *preset;
+    int64_t headDim;
+    std::vector<std::string> overrides;
+    double factor;
+    std::vector<std::pair<int, double>> frequencies;
+  };
+  const Case cases[] = {
+      {"llama-3.2-1b",
+       64,
+       {},
+       1.0,
+       {{0, 1.0},
+        {14, 0.0032114461064338684},
+        {15, 0.0012905480107292533},
+        {17, 9.708286233944818e-05},
+        {31, 9.418306490260875e-08}}},
+      {"qwen2.5-7b",
+       128,
+       {"rope.scaling={type: yarn, factor: 4, original_context: 32768}"},
+       1.138629436111989,
+       {{16, 0.03162277862429619},
+        {30, 0.0010643609566614032},
+        {31, 0.000802959781140089}}},
+      {"qwen2.5-7b",
+       128,
+       {"rope.scaling={type: yarn, factor: 8, original_context: 4096, "
+        "beta_fast: 16, beta_slow: 2, truncate: false, mscale: 0.7, "
+        "mscale_all_dim: 1.3}"},
+       0.9017839869787123,
+       {{17, 0.025482967495918274},
+        {20, 0.009912078268826008},
+        {31, 0.00015511723177041858}}},
+      {"llama-2-7b",
+       128,
+       {"rope.scaling={type: linear, factor: 3}"},
+       1.0,
+       {{0, 0.3333333432674408}, {31, 0.0038492733146995306}}},
+  };
+  for (const Case &c : cases) {
+    ModelSpec spec = load(c.preset, c.overrides);
+    std::vector<double> f = spec.rope.inverseFrequencies(c.headDim);
+    EXPECT_EQ(int64_t(f.size()), c.headDim / 2);
+    EXPECT_NEAR(spec.rope.scaling.attentionFactor, c.factor, 1e-12);
+    for (auto [i, value] : c.frequencies)
+      EXPECT_NEAR(f[i] / value, 1, 1e-6) << c.preset << " " << i;
+  }
 }
 
 TEST(Presets, SameBytesTwice) {

@@ -1,0 +1,261 @@
+//===- LoaderTest.cpp - Token files and batches ---------------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Helpers.h"
+
+#include "runtime/data/Loader.h"
+#include "runtime/data/Random.h"
+#include "runtime/data/Sha256.h"
+
+#include <numeric>
+#include <set>
+#include <unistd.h>
+
+using namespace qrt;
+using namespace qrt::test;
+
+namespace {
+
+/// 0, 1, 2, ...
+std::vector<uint32_t> counting(size_t n, uint32_t first = 0) {
+  std::vector<uint32_t> ids(n);
+  std::iota(ids.begin(), ids.end(), first);
+  return ids;
+}
+
+TokenDataset dataset(const std::vector<std::string> &paths, uint64_t sequence,
+                     uint64_t vocab) {
+  auto d = TokenDataset::open(paths, sequence, vocab);
+  if (!d) {
+    ADD_FAILURE() << d.error().str();
+    std::abort();
+  }
+  return std::move(*d);
+}
+
+TEST(Sha256, KnownHashes) {
+  EXPECT_EQ(sha256Hex(""),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495"
+            "991b7852b855");
+  EXPECT_EQ(sha256Hex("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb4"
+            "10ff61f20015ad");
+  EXPECT_EQ(sha256Hex(std::string(1000000, 'a')),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(Random, PermutesEverySize) {
+  for (uint64_t size : {1, 2, 3, 4, 5, 7, 16, 17, 100, 1000, 4096, 4097}) {
+    std::set<uint64_t> seen;
+    uint64_t fixed = 0;
+    for (uint64_t i = 0; i < size; ++i) {
+      uint64_t image = permute(i, size, 42);
+      ASSERT_LT(image, size);
+      seen.insert(image);
+      fixed += image == i;
+    }
+    EXPECT_EQ(seen.size(), size);
+    if (size >= 100) {
+      EXPECT_LT(fixed, 20u);
+    }
+  }
+  // Very large sets end too.
+  EXPECT_LT(permute(123, (uint64_t(1) << 40) + 1, 7), (uint64_t(1) << 40) + 1);
+}
+
+TEST(Loader, AnEpochTakesEveryWindowOnce) {
+  Folder folder;
+  folder.writeTokens("a.bin", counting(101));
+  folder.writeTokens("b.bin", counting(58, 1000));
+  TokenDataset d = dataset({folder / "a.bin", folder / "b.bin"}, 10, 2000);
+  ASSERT_EQ(d.windows(), 10u + 5u);
+  EXPECT_EQ(d.tokens(), 159u);
+  std::vector<int32_t> tokens(10), targets(10);
+  std::vector<int32_t> first;
+  for (uint64_t epoch = 0; epoch < 3; ++epoch) {
+    std::set<int32_t> begins;
+    std::vector<int32_t> order;
+    for (uint64_t i = 0; i < 15; ++i) {
+      ASSERT_TRUE(bool(
+          d.training(9, epoch * 15 + i, 1, tokens.data(), targets.data())));
+      for (size_t k = 0; k < 10; ++k) {
+        EXPECT_EQ(tokens[k], tokens[0] + int32_t(k));
+        EXPECT_EQ(targets[k], tokens[k] + 1);
+      }
+      begins.insert(tokens[0]);
+      order.push_back(tokens[0]);
+    }
+    EXPECT_EQ(begins.size(), 15u);
+    EXPECT_EQ(*begins.rbegin(), 1040);
+    EXPECT_NE(order, first); // every epoch has its own order
+    first = order;
+  }
+}
+
+TEST(Loader, OrderIsAFunctionOfSeedAndPosition) {
+  Folder folder;
+  folder.writeTokens("a.bin", counting(1001));
+  TokenDataset d = dataset({folder / "a.bin"}, 8, 2000);
+  auto batches = TrainingBatches::create(d, 5, {4, 2});
+  ASSERT_TRUE(bool(batches));
+  auto whole = [&](uint64_t step, uint64_t micro) {
+    std::vector<int32_t> t(4 * 8), y(4 * 8);
+    EXPECT_TRUE(bool(batches->batch(step, micro, 0, 4, t.data(), y.data())));
+    return t;
+  };
+  // Rows asked for one by one, in any order, are those of the whole batch.
+  for (uint64_t step : {7, 0, 3})
+    for (uint64_t micro : {1, 0}) {
+      auto expected = whole(step, micro);
+      for (uint64_t row : {3, 1, 0, 2}) {
+        std::vector<int32_t> t(8), y(8);
+        ASSERT_TRUE(
+            bool(batches->batch(step, micro, row, 1, t.data(), y.data())));
+        EXPECT_TRUE(std::equal(t.begin(), t.end(),
+                               expected.begin() + ptrdiff_t(row * 8)));
+      }
+    }
+  // Half as many rows in twice as many micro steps are the same sequences.
+  auto other = TrainingBatches::create(d, 5, {2, 4});
+  std::vector<int32_t> t(2 * 8), y(2 * 8);
+  ASSERT_TRUE(bool(other->batch(7, 3, 0, 2, t.data(), y.data())));
+  auto expected = whole(7, 1);
+  EXPECT_TRUE(std::equal(t.begin(), t.end(), expected.begin() + 16));
+  // A resumed run goes on, also with another shape.
+  EXPECT_EQ(batches->consumed(7), 56u);
+  other->resume(56, 100);
+  ASSERT_TRUE(bool(other->batch(100, 0, 0, 2, t.data(), y.data())));
+  expected = whole(7, 0);
+  EXPECT_TRUE(std::equal(t.begin(), t.end(), expected.begin()));
+  // Another seed is another order.
+  auto seeded = TrainingBatches::create(d, 6, {4, 2});
+  std::vector<int32_t> t4(32), y4(32);
+  ASSERT_TRUE(bool(seeded->batch(7, 0, 0, 4, t4.data(), y4.data())));
+  EXPECT_NE(t4, expected);
+}
+
+TEST(Loader, SequentialReadsEverythingOnce) {
+  Folder folder;
+  folder.writeTokens("val.bin", counting(26));
+  TokenDataset d = dataset({folder / "val.bin"}, 10, 2000);
+  EXPECT_EQ(d.sequentialWindows(), 3u);
+  std::vector<int32_t> tokens(40), targets(40);
+  ASSERT_TRUE(bool(d.sequential(0, 4, tokens.data(), targets.data())));
+  for (int32_t i = 0; i < 40; ++i) {
+    EXPECT_EQ(targets[size_t(i)], i < 25 ? i + 1 : -1);
+    EXPECT_EQ(tokens[size_t(i)], i < 25 ? i : 0);
+  }
+}
+
+TEST(Loader, SequenceLongerThanTheFile) {
+  Folder folder;
+  folder.writeTokens("a.bin", counting(64));
+  TokenDataset d = dataset({folder / "a.bin"}, 64, 100);
+  auto batches = TrainingBatches::create(d, 0, {1, 1});
+  ASSERT_FALSE(bool(batches));
+  EXPECT_EQ(batches.error().code, 5007);
+  EXPECT_NE(batches.error().message.find("train.sequence=63"),
+            std::string::npos);
+  EXPECT_EQ(dataset({folder / "a.bin"}, 63, 100).windows(), 1u);
+}
+
+TEST(Loader, IdsBeyondTheVocabulary) {
+  Folder folder;
+  folder.writeTokens("a.bin", counting(1200));
+  auto d = TokenDataset::open({folder / "a.bin"}, 8, 1024);
+  ASSERT_FALSE(bool(d));
+  EXPECT_EQ(d.error().code, 5005);
+  EXPECT_NE(d.error().message.find("--set dims.vocab=1200"), std::string::npos)
+      << d.error().message;
+  EXPECT_NE(d.error().message.find("1024"), std::string::npos);
+  EXPECT_TRUE(bool(TokenDataset::open({folder / "a.bin"}, 8, 1200)));
+  // meta.json knows the tokenizer's size, whatever ids occur.
+  folder.writeTokens("train.bin", counting(100));
+  folder.write("meta.json", R"({"dtype": "uint32", "vocab_size": 5000})");
+  d = TokenDataset::open({folder / "train.bin"}, 8, 1024);
+  ASSERT_FALSE(bool(d));
+  EXPECT_NE(d.error().message.find("dims.vocab=5000"), std::string::npos);
+}
+
+TEST(Loader, EmptyMissingAndOddFiles) {
+  Folder folder;
+  folder.write("empty.bin", "");
+  folder.write("odd.bin", "abc");
+  EXPECT_EQ(TokenFile::open(folder / "empty.bin").error().code, 5001);
+  EXPECT_EQ(TokenFile::open(folder / "odd.bin").error().code, 5002);
+  EXPECT_EQ(TokenFile::open(folder / "missing.bin").error().code, 3001);
+  EXPECT_EQ(TokenDataset::open({}, 8, 8).error().code, 5006);
+}
+
+TEST(Loader, AFileThatShrinksIsAnError) {
+  Folder folder;
+  folder.writeTokens("a.bin", counting(10000));
+  TokenDataset d = dataset({folder / "a.bin"}, 100, 20000);
+  ASSERT_EQ(truncate((folder / "a.bin").c_str(), 400), 0);
+  std::vector<int32_t> tokens(100), targets(100);
+  int failures = 0;
+  for (uint64_t i = 0; i < d.windows(); ++i) {
+    Status status = d.training(1, i, 1, tokens.data(), targets.data());
+    if (!status) {
+      EXPECT_EQ(status.error().code, 5003);
+      ++failures;
+    }
+  }
+  EXPECT_GE(failures, 98);
+}
+
+/// A 1024-byte header of 32-bit numbers.
+std::string header(std::vector<int32_t> numbers) {
+  numbers.resize(256);
+  return std::string(reinterpret_cast<const char *>(numbers.data()), 1024);
+}
+
+std::string narrow(size_t n) {
+  std::string out;
+  for (size_t i = 0; i < n; ++i)
+    out += {char(i * 37), char(i * 37 >> 8)};
+  return out;
+}
+
+TEST(TokenFile, OtherFormats) {
+  Folder folder;
+  std::string wide = narrow(0);
+  for (uint32_t id : counting(50))
+    wide += {char(id), char(id >> 8), 0, 0};
+  folder.write("c16.bin", header({20240520, 1, 50}) + narrow(50));
+  folder.write("c32.bin", header({20240801, 7, 50}) + wide);
+  std::string llmq = header({0, 0, 2, 4, 50, 4096, 0});
+  llmq.replace(0, 8, "BIN.TOK\n");
+  folder.write("llmq.bin", llmq + wide);
+  folder.write("nano.bin", narrow(1000));
+  folder.write("ours.bin", wide);
+  for (const char *name :
+       {"c16.bin", "c32.bin", "llmq.bin", "nano.bin", "ours.bin"}) {
+    SCOPED_TRACE(name);
+    auto file = TokenFile::open(folder / name);
+    ASSERT_TRUE(bool(file)) << file.error().str();
+    bool is16 =
+        std::string(name) == "c16.bin" || std::string(name) == "nano.bin";
+    EXPECT_EQ(file->width(), is16 ? 2u : 4u);
+    EXPECT_EQ(file->size(), std::string(name) == "nano.bin" ? 1000u : 50u);
+    std::vector<int32_t> ids(20);
+    ASSERT_TRUE(bool(file->read(10, 20, ids.data())));
+    for (int32_t i = 0; i < 20; ++i)
+      EXPECT_EQ(ids[size_t(i)], is16 ? (i + 10) * 37 : i + 10);
+  }
+  EXPECT_EQ(TokenFile::open(folder / "llmq.bin")->vocabSize(), 4096u);
+
+  folder.write("short.bin", header({20240520, 1, 51}) + narrow(50));
+  EXPECT_EQ(TokenFile::open(folder / "short.bin").error().code, 5002);
+  folder.write("negative.bin", header({20240520, 1, -1}) + narrow(50));
+  EXPECT_EQ(TokenFile::open(folder / "negative.bin").error().code, 5002);
+  llmq[24] = 1; // masks
+  folder.write("masks.bin", llmq + wide);
+  EXPECT_EQ(TokenFile::open(folder / "masks.bin").error().code, 5002);
+}
+
+} // namespace

@@ -56,7 +56,7 @@ BpeTokenizer::create(BpeSpec spec, const std::string &where) {
       continue;
     auto [at, isNew] = t.ids.emplace(t.spec.tokens[i], TokenId(i));
     if (!isNew)
-      return makeError(4004, where, "tokens {} and {} are both '{}'",
+      return makeError(4003, where, "tokens {} and {} are both '{}'",
                        at->second, i, toValidUtf8(t.spec.tokens[i]));
   }
 

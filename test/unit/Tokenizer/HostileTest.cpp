@@ -75,7 +75,7 @@ TEST(HostileJson, AddedTokens) {
   EXPECT_EQ(codeOf(added("content", "")), 4005);
   EXPECT_EQ(codeOf(added("content", 1)), 4003);
   EXPECT_EQ(codeOf(added("special", "yes")), 4003);
-  EXPECT_EQ(codeOf(added("content", "<think>"), "<think>"), 4004);
+  EXPECT_EQ(codeOf(added("content", "<think>"), "<think>"), 4003);
   EXPECT_EQ(codeOf([](json &j) { j["added_tokens"] = 1; }), 4005);
   EXPECT_EQ(codeOf([](json &j) { j["added_tokens"].push_back(1); }), 4005);
   EXPECT_EQ(codeOf([](json &j) {

@@ -24,8 +24,7 @@ using namespace mlir;
 
 void qwen::buildPhase(Phase phase, OpPassManager &pm,
                       const PipelineOptions &options) {
-  SmallVector<std::string> levels(options.cpuLevels.begin(),
-                                  options.cpuLevels.end());
+  SmallVector<std::string> levels{options.cpu};
   switch (phase) {
   case Phase::Import:
     pm.addPass(createVerifyImport());
@@ -37,6 +36,8 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     pm.addPass(createVerifyModel());
     return;
   case Phase::Autodiff:
+    if (!options.train)
+      return;
     pm.addPass(createReverseAutodiff());
     pm.addPass(createInsertOptimizer());
     pm.addPass(createCSEPass());
@@ -66,6 +67,7 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
   }
   case Phase::Codegen:
     pm.addPass(createLowerToCpu({levels}));
+    buildLowerToLLVM(pm);
     return;
   case Phase::Module:
     return;

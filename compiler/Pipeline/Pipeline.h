@@ -9,7 +9,6 @@
 #define QWEN_COMPILER_PIPELINE_PIPELINE_H
 
 #include <string>
-#include <vector>
 
 #include "compiler/Pipeline/Phases.h"
 #include "mlir/IR/DialectRegistry.h"
@@ -18,8 +17,10 @@
 namespace qwen {
 
 struct PipelineOptions {
-  /// Levels of --cpu to emit, best first: "amx", "x86-64-v4", "x86-64-v3".
-  std::vector<std::string> cpuLevels = {"x86-64-v3"};
+  /// The value of --cpu: which levels are emitted.
+  std::string cpu = "native";
+  /// Whether the module can train.
+  bool train = true;
   /// Bytes that the arena of an entry may need; 0: no limit.
   int64_t arenaBudget = 0;
 };

@@ -1,0 +1,322 @@
+//===- Manifest.cpp - What a module says about itself ---------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Module/Manifest.h"
+
+#include <set>
+
+#include "compiler/Codegen/Cpu/CpuTarget.h"
+#include "compiler/Codegen/Passes.h"
+#include "compiler/Memory/Passes.h"
+#include "compiler/Sharding/Mesh.h"
+#include "dialects/Qwen/Entry.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "runtime/abi/qwen_module.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/JSON.h"
+
+using namespace mlir;
+using namespace qwen;
+namespace json = llvm::json;
+
+static constexpr llvm::StringLiteral kCpuAttr = "qwen.cpu";
+static constexpr char kCompiler[] = "qwenc " QWEN_VERSION;
+static constexpr char kBuildId[] = QWEN_VERSION "+llvm" LLVM_VERSION_STRING;
+static constexpr int kFormat = 1;
+
+//===----------------------------------------------------------------------===//
+// The attribute
+//===----------------------------------------------------------------------===//
+
+static std::string print(json::Object document) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << json::Value(std::move(document));
+  return text;
+}
+
+static void setManifest(ModuleOp module, json::Object document) {
+  module->setAttr(kManifestAttr, StringAttr::get(module.getContext(),
+                                                 print(std::move(document))));
+}
+
+FailureOr<json::Object> qwen::getManifest(ModuleOp module) {
+  auto text = module->getAttrOfType<StringAttr>(kManifestAttr);
+  if (!text)
+    return module.emitError("expected the model's description in the "
+                            "attribute qwen.manifest [Q2301]");
+  llvm::Expected<json::Value> value = json::parse(text.getValue());
+  if (!value)
+    return module.emitError("the attribute qwen.manifest is damaged: ")
+           << llvm::toString(value.takeError()) << " [Q2301]";
+  if (json::Object *object = value->getAsObject())
+    return std::move(*object);
+  return module.emitError("the attribute qwen.manifest is not an object "
+                          "[Q2301]");
+}
+
+void qwen::attachModel(ModuleOp module, const ModelSpec &spec) {
+  setMesh(module, spec.mesh.empty() ? Mesh{{"data", 1}} : spec.mesh);
+  json::Object mesh;
+  for (const auto &[name, size] : spec.mesh)
+    mesh[name] = size;
+  if (mesh.empty())
+    mesh["data"] = 1;
+  FlopCounts flops = spec.flopsPerToken();
+  setManifest(
+      module,
+      json::Object{{"format", kFormat},
+                   {"abi", QRT_ABI_VERSION},
+                   {"name", spec.name},
+                   {"compiler", kCompiler},
+                   {"build_id", kBuildId},
+                   {"dtype", stringifyDType(spec.dtype)},
+                   {"mesh", std::move(mesh)},
+                   {"architecture", manifestArchitecture(spec)},
+                   {"defaults", manifestDefaults(spec)},
+                   {"parameters", manifestParameters(spec)},
+                   {"num_parameters", spec.numParameters()},
+                   {"num_embedding_parameters", spec.numEmbeddingParameters()},
+                   {"flops_per_token",
+                    json::Object{{"forward", flops.forward},
+                                 {"train", flops.train},
+                                 {"train_causal", flops.trainCausal}}}});
+}
+
+void qwen::attachCpu(ModuleOp module, llvm::StringRef cpu) {
+  module->setAttr(kCpuAttr, StringAttr::get(module.getContext(), cpu));
+}
+
+//===----------------------------------------------------------------------===//
+// Entry points
+//===----------------------------------------------------------------------===//
+
+static llvm::StringRef dtypeName(Type element) {
+  if (element.isF32())
+    return "f32";
+  if (element.isBF16())
+    return "bf16";
+  if (element.isF16())
+    return "f16";
+  if (element.isInteger(64))
+    return "i64";
+  if (element.isInteger(8))
+    return element.isUnsignedInteger() ? "u8" : "i8";
+  return "i32";
+}
+
+/// Inputs and outputs are dense at the actual extents: the leading dimensions
+/// of integers (tokens, lengths), and all but the last one of floats (logits).
+/// States and parameters have their full sizes.
+static json::Array shapeOf(RankedTensorType type, llvm::StringRef role,
+                           DictionaryAttr extents) {
+  json::Array shape;
+  bool isDense = role == entry::kInput || role == entry::kOutput;
+  int64_t dynamic = 0;
+  if (isDense && extents)
+    dynamic =
+        type.getElementType().isInteger() ? type.getRank() : type.getRank() - 1;
+  static constexpr llvm::StringLiteral names[] = {"batch", "sequence"};
+  for (int64_t i = 0; i < type.getRank(); ++i) {
+    bool isExtent = i < dynamic && i < 2 && extents.get(names[i]);
+    if (isExtent)
+      shape.push_back(names[i]);
+    else
+      shape.push_back(type.getDimSize(i));
+  }
+  return shape;
+}
+
+static json::Object describeArgument(DictionaryAttr arg,
+                                     DictionaryAttr extents) {
+  auto text = [&](llvm::StringRef key) {
+    if (auto symbol = arg.getAs<FlatSymbolRefAttr>(key))
+      return symbol.getValue();
+    auto string = arg.getAs<StringAttr>(key);
+    return string ? string.getValue() : llvm::StringRef();
+  };
+  auto number = [&](llvm::StringRef key) {
+    return arg.getAs<IntegerAttr>(key).getInt();
+  };
+  auto type = cast<RankedTensorType>(arg.getAs<TypeAttr>("type").getValue());
+  llvm::StringRef role = text("role"), parameter = text("parameter");
+  json::Object object{{"name", parameter.empty() ? text("name") : parameter},
+                      {"role", role},
+                      {"dtype", dtypeName(type.getElementType())},
+                      {"shape", shapeOf(type, role, extents)},
+                      {"slot", number("slot")},
+                      {"count", number("count")}};
+  if (role == entry::kParameter)
+    object["storage"] = text("storage");
+  if (arg.get("donated"))
+    object["donated"] = true;
+  return object;
+}
+
+static json::Object describeEntry(func::FuncOp function) {
+  auto extents = function->getAttrOfType<DictionaryAttr>(entry::kExtents);
+  json::Array extentList;
+  if (extents)
+    for (NamedAttribute extent : extents)
+      extentList.push_back(
+          json::Object{{"name", extent.getName().getValue()},
+                       {"max", cast<IntegerAttr>(extent.getValue()).getInt()}});
+  json::Array args;
+  int64_t slots = 0;
+  for (auto arg : function->getAttrOfType<ArrayAttr>(kEntryArgs)
+                      .getAsRange<DictionaryAttr>()) {
+    args.push_back(describeArgument(arg, extents));
+    slots += arg.getAs<IntegerAttr>("count").getInt();
+  }
+  auto arena = function->getAttrOfType<DictionaryAttr>(kEntryArena);
+  auto bytes = [&](llvm::StringRef key) {
+    return arena.getAs<IntegerAttr>(key).getInt();
+  };
+  return json::Object{
+      {"name", function.getName()},
+      {"extents", std::move(extentList)},
+      {"arena_bytes", bytes("bytes")},
+      {"arena", json::Object{{"activations", bytes("activations")},
+                             {"workspace", bytes("workspace")}}},
+      {"slots", slots},
+      {"args", std::move(args)}};
+}
+
+LogicalResult qwen::attachEntries(ModuleOp module) {
+  FailureOr<json::Object> document = getManifest(module);
+  if (failed(document))
+    return failure();
+  json::Array entries;
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function->hasAttr(entry::kEntry))
+      entries.push_back(describeEntry(function));
+  (*document)["entries"] = std::move(entries);
+  (*document)["memory"] = planMemory(*document);
+  setManifest(module, std::move(*document));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Bytes of the state that some entries share, each part once.
+struct StateBytes {
+  int64_t parameters = 0, gradients = 0, moments = 0, cache = 0;
+  int64_t activations = 0, arena = 0;
+};
+} // namespace
+
+static int64_t bytesOf(const json::Object &arg) {
+  int64_t bytes = llvm::StringSwitch<int64_t>(*arg.getString("dtype"))
+                      .Cases({"bf16", "f16"}, 2)
+                      .Cases({"i8", "u8"}, 1)
+                      .Case("i64", 8)
+                      .Default(4);
+  for (const json::Value &dim : *arg.getArray("shape"))
+    bytes *= dim.getAsInteger().value_or(1);
+  return bytes * *arg.getInteger("count");
+}
+
+static StateBytes addUp(const json::Object &manifest,
+                        llvm::ArrayRef<llvm::StringRef> names) {
+  StateBytes total;
+  std::set<std::string> seen;
+  for (const json::Value &value : *manifest.getArray("entries")) {
+    const json::Object &entry = *value.getAsObject();
+    if (!llvm::is_contained(names, *entry.getString("name")))
+      continue;
+    total.arena = std::max(total.arena, *entry.getInteger("arena_bytes"));
+    total.activations =
+        std::max(total.activations,
+                 *entry.getObject("arena")->getInteger("activations"));
+    for (const json::Value &item : *entry.getArray("args")) {
+      const json::Object &arg = *item.getAsObject();
+      llvm::StringRef role = *arg.getString("role");
+      if (role == entry::kInput || role == entry::kOutput)
+        continue;
+      // Storages of one parameter with the same type are the same memory.
+      std::string key =
+          (role + " " + *arg.getString("name") + " " + *arg.getString("dtype"))
+              .str();
+      if (!seen.insert(key).second)
+        continue;
+      int64_t &part = role == entry::kParameter  ? total.parameters
+                      : role == entry::kGradient ? total.gradients
+                      : role == entry::kCache    ? total.cache
+                                                 : total.moments;
+      part += bytesOf(arg);
+    }
+  }
+  return total;
+}
+
+json::Object qwen::planMemory(const json::Object &manifest) {
+  StateBytes train = addUp(manifest, {"micro_step", "optimizer_step",
+                                      "convert_storage", "eval_loss"});
+  StateBytes infer = addUp(manifest, {"prefill", "decode"});
+  int64_t trainPeak =
+      train.parameters + train.gradients + train.moments + train.arena;
+  int64_t inferPeak = infer.parameters + infer.cache + infer.arena;
+  return json::Object{
+      {"train", json::Object{{"peak_bytes", trainPeak},
+                             {"parameters", train.parameters},
+                             {"gradients", train.gradients},
+                             {"optimizer", train.moments},
+                             {"activations", train.activations},
+                             {"packed", 0},
+                             {"workspace", train.arena - train.activations}}},
+      {"infer", json::Object{{"peak_bytes", inferPeak},
+                             {"parameters", infer.parameters},
+                             {"packed", 0},
+                             {"kv_cache", infer.cache},
+                             {"workspace", infer.arena}}},
+      {"host", kHostBytes}};
+}
+
+//===----------------------------------------------------------------------===//
+// The end
+//===----------------------------------------------------------------------===//
+
+FailureOr<FinishedManifest> qwen::finishManifest(ModuleOp module) {
+  FailureOr<json::Object> document = getManifest(module);
+  if (failed(document))
+    return failure();
+  auto scratch = module->getAttrOfType<IntegerAttr>(kWorkerScratch);
+  auto cpuName = module->getAttrOfType<StringAttr>(kCpuAttr);
+  const json::Array *entries = document->getArray("entries");
+  if (!scratch || !cpuName || !entries)
+    return module.emitError("expected a module after the phase codegen");
+
+  FinishedManifest result;
+  json::Array variants;
+  for (const cpu::CpuTarget &target : cpu::targetsFromOption(cpuName)) {
+    ModuleVariant variant{"cpu", target.name().str(), {}};
+    for (const json::Value &entry : *entries)
+      variant.entries.push_back(
+          entrySymbol(*entry.getAsObject()->getString("name"), target.name()));
+    result.variants.push_back(std::move(variant));
+    json::Array features;
+    SmallVector<llvm::StringRef> required = target.requiredFeatures();
+    llvm::sort(required);
+    for (llvm::StringRef feature : required)
+      features.push_back(feature);
+    variants.push_back(json::Object{{"level", target.name()},
+                                    {"features", std::move(features)}});
+  }
+  (*document)["targets"] =
+      json::Array{json::Object{{"target", "cpu"},
+                               {"worker_scratch_bytes", scratch.getInt()},
+                               {"variants", std::move(variants)}}};
+  document->erase("num_parameters");
+  document->erase("num_embedding_parameters");
+  result.text = print(std::move(*document));
+  return result;
+}

@@ -1,0 +1,81 @@
+//===- Plan.cpp - What qwenc --plan says ----------------------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Pipeline/Plan.h"
+
+#include <string>
+#include <vector>
+
+#include "llvm/Support/FormatVariadic.h"
+
+namespace json = llvm::json;
+
+json::Object qwen::makePlan(const json::Object &manifest) {
+  // A mesh of one has no collectives; `shard` refuses any other.
+  return json::Object{
+      {"model", *manifest.get("name")},
+      {"parameters", *manifest.get("num_parameters")},
+      {"parameters_embedding", *manifest.get("num_embedding_parameters")},
+      {"flops_per_token", *manifest.get("flops_per_token")},
+      {"mesh", *manifest.get("mesh")},
+      {"device", *manifest.get("memory")},
+      {"collectives", json::Array{}}};
+}
+
+static std::string withUnit(int64_t bytes) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = bytes;
+  unsigned unit = 0;
+  for (; value >= 1024 && unit < 4; ++unit)
+    value /= 1024;
+  return llvm::formatv(unit ? "{0:f2} {1}" : "{0:f0} {1}", value, units[unit])
+      .str();
+}
+
+static std::string withCommas(int64_t number) {
+  std::string text = std::to_string(number);
+  for (int64_t at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(at, ",");
+  return text;
+}
+
+void qwen::printPlan(const json::Object &plan, llvm::raw_ostream &os) {
+  auto line = [&](llvm::StringRef name, const std::string &value) {
+    os << llvm::formatv("{0,-24}{1,22}\n", name, value);
+  };
+  os << *plan.getString("model") << '\n';
+  line("parameters", withCommas(*plan.getInteger("parameters")));
+  line("  in lookup tables",
+       withCommas(*plan.getInteger("parameters_embedding")));
+  const json::Object &flops = *plan.getObject("flops_per_token");
+  line("FLOPs/token forward", withCommas(*flops.getInteger("forward")));
+  line("  train", withCommas(*flops.getInteger("train")));
+  line("  train, causal", withCommas(*flops.getInteger("train_causal")));
+  std::string mesh;
+  for (const auto &[axis, size] : *plan.getObject("mesh"))
+    mesh += (mesh.empty() ? "" : ",") + axis.str() + "=" +
+            std::to_string(*size.getAsInteger());
+  line("mesh", mesh);
+  const json::Object &device = *plan.getObject("device");
+  struct Kind {
+    const char *name;
+    std::vector<const char *> parts;
+  };
+  for (const Kind &kind :
+       {Kind{"train",
+             {"parameters", "gradients", "optimizer", "activations", "packed",
+              "workspace"}},
+        Kind{"infer", {"parameters", "packed", "kv_cache", "workspace"}}}) {
+    const json::Object &bytes = *device.getObject(kind.name);
+    line(std::string(kind.name) + ": peak bytes a device",
+         withUnit(*bytes.getInteger("peak_bytes")));
+    for (const char *part : kind.parts)
+      line(std::string("  ") + part, withUnit(*bytes.getInteger(part)));
+  }
+  line("host", withUnit(*device.getInteger("host")));
+  os << "no collectives\n";
+}

@@ -1,0 +1,370 @@
+//===- Driver.cpp - From a model file to model.so -------------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "tools/qwenc/Driver.h"
+
+#include <chrono>
+#include <thread>
+
+#include "compiler/Codegen/Cpu/CpuTarget.h"
+#include "compiler/Frontend/Importer.h"
+#include "compiler/Module/Manifest.h"
+#include "compiler/Module/SharedObject.h"
+#include "compiler/Pipeline/Pipeline.h"
+#include "compiler/Pipeline/Plan.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Support/FileUtilities.h"
+#include "tools/qwenc/Diagnostics.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+using namespace mlir;
+using namespace qwen;
+using namespace qwenc;
+
+namespace {
+
+/// One compilation.
+class Driver {
+public:
+  explicit Driver(const Options &options)
+      : options(options), context(registry()),
+        diagnostics(context, options.verbose) {
+    if (options.jobs == 1)
+      context.disableMultithreading();
+    if (options.verbose)
+      enableRemarks(context);
+  }
+
+  /// False if something went wrong and has been told.
+  bool run();
+
+private:
+  static DialectRegistry registry();
+  bool checkOutput();
+  bool readInput();
+  bool importModelFile();
+  bool readMesh(ModelSpec &spec);
+  bool runPhase(Phase phase);
+  bool runPasses(Phase phase);
+  bool runAfter(Phase phase);
+  bool dump(Phase phase);
+  void writeReproducer(Phase phase, ModuleOp before, PassManager &pm);
+  bool printModule();
+  bool printPlanDocument();
+  bool writeLibrary();
+  bool fail(const Twine &message, int code) {
+    printError(message.str(), code);
+    return false;
+  }
+
+  const Options &options;
+  MLIRContext context;
+  DiagnosticPrinter diagnostics;
+  OwningOpRef<ModuleOp> module;
+  Phase done = Phase::Import; // the last phase that has run
+  PipelineOptions pipeline;
+  std::optional<int64_t> memoryBudget;
+};
+
+/// Seconds since a point in time, for --verbose.
+class Stopwatch {
+public:
+  double seconds() const {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+
+private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point begin = Clock::now();
+};
+
+} // namespace
+
+DialectRegistry Driver::registry() {
+  DialectRegistry registry;
+  registerQwenDialects(registry);
+  return registry;
+}
+
+//===----------------------------------------------------------------------===//
+// Input
+//===----------------------------------------------------------------------===//
+
+/// Says early that the output cannot be written, not after minutes.
+bool Driver::checkOutput() {
+  if (llvm::sys::fs::is_directory(options.output))
+    return fail("cannot write " + Twine(options.output) + ": it is a folder",
+                2902);
+  SmallString<128> folder(llvm::sys::path::parent_path(options.output));
+  if (folder.empty())
+    folder = ".";
+  if (!llvm::sys::fs::is_directory(folder))
+    return fail("cannot write " + Twine(options.output) + ": no folder " +
+                    folder,
+                2902);
+  if (std::error_code error =
+          llvm::sys::fs::access(folder, llvm::sys::fs::AccessMode::Write))
+    return fail(
+        "cannot write " + Twine(options.output) + ": " + error.message(), 2902);
+  return true;
+}
+
+/// `data=2,tensor=4`, or `2x4` for the axes data and tensor.
+bool Driver::readMesh(ModelSpec &spec) {
+  static const char *const order[] = {"data", "tensor"};
+  std::vector<std::pair<std::string, int64_t>> mesh;
+  StringRef text(options.mesh);
+  bool named = text.contains('=');
+  SmallVector<StringRef> parts;
+  text.split(parts, named ? ',' : 'x');
+  for (auto [index, part] : llvm::enumerate(parts)) {
+    std::string name;
+    StringRef size = part;
+    if (named) {
+      auto [left, right] = part.split('=');
+      name = left.trim().str();
+      size = right;
+    } else if (index < std::size(order)) {
+      name = order[index];
+    }
+    int64_t devices = 0;
+    if (name.empty() || size.trim().getAsInteger(10, devices) || devices < 1 ||
+        devices > (1 << 20))
+      return fail("expected a mesh as data=2,tensor=4 or 2x4, got '" +
+                      Twine(options.mesh) + "'",
+                  7005);
+    for (const auto &[other, unused] : mesh)
+      if (other == name)
+        return fail("duplicate mesh axis '" + Twine(name) + "'", 7005);
+    mesh.emplace_back(name, devices);
+  }
+  spec.mesh = std::move(mesh);
+  return true;
+}
+
+bool Driver::importModelFile() {
+  LoadOptions load;
+  load.overrides = options.overrides;
+  llvm::Expected<ModelSpec> spec = loadModel(options.model, load);
+  if (!spec) {
+    printError(spec.takeError(), 1000);
+    return false;
+  }
+  if (!options.mesh.empty() && !readMesh(*spec))
+    return false;
+  ImportOptions import;
+  import.train = options.train;
+  import.infer = options.infer;
+  FailureOr<OwningOpRef<ModuleOp>> imported =
+      importModel(context, *spec, import);
+  if (failed(imported))
+    return fail("compiler bug: the model file gives IR that is not valid",
+                2900);
+  module = std::move(*imported);
+  memoryBudget = spec->memoryBudget;
+  attachModel(*module, *spec);
+  return true;
+}
+
+bool Driver::readInput() {
+  if (options.compileFrom.empty())
+    return importModelFile() && runPhase(Phase::Import);
+  std::string error;
+  std::unique_ptr<llvm::MemoryBuffer> buffer =
+      openInputFile(options.model, &error);
+  if (!buffer)
+    return fail(error, 2903);
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+  module = parseSourceFile<ModuleOp>(sources, &context);
+  if (!module)
+    return fail(options.model + " is not IR that --compile-to has printed",
+                2903);
+  done = *symbolizePhase(options.compileFrom);
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// Phases
+//===----------------------------------------------------------------------===//
+
+void Driver::writeReproducer(Phase phase, ModuleOp before, PassManager &pm) {
+  SmallString<128> path(llvm::sys::path::parent_path(options.output));
+  llvm::sys::path::append(
+      path, ("qwenc-" + stringifyPhase(phase) + ".reproducer.mlir"));
+  std::string error;
+  std::unique_ptr<llvm::ToolOutputFile> file = openOutputFile(path, &error);
+  if (!file) {
+    llvm::errs() << "note: cannot write a reproducer: " << error << '\n';
+    return;
+  }
+  before.print(file->os(), OpPrintingFlags().enableDebugInfo());
+  file->keep();
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  pm.printAsTextualPipeline(stream);
+  llvm::errs() << "note: the IR before the phase is in " << path
+               << "; to run it again:\n  qwen-opt --pass-pipeline='" << text
+               << "' " << path << '\n';
+}
+
+bool Driver::runPasses(Phase phase) {
+  PassManager pm(&context, ModuleOp::getOperationName());
+  if (failed(applyPassManagerCLOptions(pm)))
+    return false;
+  applyDefaultTimingPassManagerCLOptions(pm);
+  buildPhase(phase, pm, pipeline);
+  OwningOpRef<ModuleOp> before = module->clone();
+  if (succeeded(pm.run(*module)))
+    return true;
+  // An error with a code is the user's and says what to do.
+  if (!diagnostics.sawUserError()) {
+    fail("compiler bug: the phase " + stringifyPhase(phase) + " failed", 2900);
+    writeReproducer(phase, *before, pm);
+  }
+  return false;
+}
+
+/// What the manifest learns from a phase.
+bool Driver::runAfter(Phase phase) {
+  if (phase != Phase::Memory)
+    return true;
+  if (failed(attachEntries(*module)))
+    return false;
+  if (!memoryBudget)
+    return true;
+  FailureOr<llvm::json::Object> manifest = getManifest(*module);
+  if (failed(manifest))
+    return false;
+  for (const char *kind : {"train", "infer"}) {
+    int64_t peak = *manifest->getObject("memory")->getObject(kind)->getInteger(
+        "peak_bytes");
+    if (peak > *memoryBudget)
+      return fail("memory.budget is " + Twine(*memoryBudget) + " bytes, but " +
+                      kind + " needs " + Twine(peak) + " on each device",
+                  2001);
+  }
+  return true;
+}
+
+bool Driver::dump(Phase phase) {
+  if (options.dumpPhasesTo.empty())
+    return true;
+  SmallString<128> path(options.dumpPhasesTo);
+  if (std::error_code error = llvm::sys::fs::create_directories(path))
+    return fail("cannot make the folder " + path + ": " + error.message(),
+                2902);
+  llvm::sys::path::append(path, llvm::formatv("{0}-{1}.mlir",
+                                              static_cast<unsigned>(phase),
+                                              stringifyPhase(phase))
+                                    .str());
+  std::string error;
+  std::unique_ptr<llvm::ToolOutputFile> file = openOutputFile(path, &error);
+  if (!file)
+    return fail(error, 2902);
+  module->print(file->os());
+  file->keep();
+  return true;
+}
+
+bool Driver::runPhase(Phase phase) {
+  Stopwatch watch;
+  if (phase == Phase::Codegen)
+    attachCpu(*module, options.cpu);
+  if (!runPasses(phase) || !runAfter(phase) || !dump(phase))
+    return false;
+  done = phase;
+  if (options.verbose)
+    llvm::errs() << llvm::format(
+        "%-10s%8.3f s\n", stringifyPhase(phase).str().c_str(), watch.seconds());
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// Output
+//===----------------------------------------------------------------------===//
+
+bool Driver::printModule() {
+  module->print(llvm::outs());
+  llvm::outs() << '\n';
+  return true;
+}
+
+bool Driver::printPlanDocument() {
+  FailureOr<llvm::json::Object> manifest = getManifest(*module);
+  if (failed(manifest))
+    return false;
+  llvm::json::Object plan = makePlan(*manifest);
+  if (options.json)
+    llvm::outs() << llvm::formatv("{0:2}", llvm::json::Value(std::move(plan)))
+                 << '\n';
+  else
+    printPlan(plan, llvm::outs());
+  return true;
+}
+
+bool Driver::writeLibrary() {
+  Stopwatch watch;
+  FailureOr<FinishedManifest> manifest = finishManifest(*module);
+  if (failed(manifest))
+    return false;
+  unsigned threads =
+      options.jobs ? options.jobs : std::thread::hardware_concurrency();
+  llvm::Expected<std::vector<ObjectBytes>> objects =
+      emitObjects(*module, threads);
+  llvm::Error error = objects
+                          ? writeModule(std::move(*objects), manifest->variants,
+                                        manifest->text, options.output)
+                          : objects.takeError();
+  if (error) {
+    printError(std::move(error), 2900);
+    return false;
+  }
+  if (options.verbose)
+    llvm::errs() << llvm::format("%-10s%8.3f s\n", "module", watch.seconds());
+  return true;
+}
+
+bool Driver::run() {
+  Phase last = Phase::Module;
+  if (options.plan)
+    last = Phase::Memory;
+  else if (!options.compileTo.empty())
+    last = *symbolizePhase(options.compileTo);
+  pipeline.cpu = options.cpu;
+  pipeline.train = options.train;
+  if (cpu::targetsFromOption(options.cpu).empty())
+    return fail("this machine is below x86-64-v3 (AVX2 and FMA), the lowest "
+                "level that has kernels; name the level of another with --cpu",
+                2302);
+  if (last == Phase::Module && !checkOutput())
+    return false;
+  if (!readInput())
+    return false;
+  for (const PhaseInfo &info : allPhases()) {
+    if (info.phase <= done || info.phase > last || info.phase == Phase::Module)
+      continue;
+    if (!runPhase(info.phase))
+      return false;
+  }
+  if (options.plan)
+    return printPlanDocument();
+  if (last != Phase::Module)
+    return printModule();
+  return writeLibrary();
+}
+
+int qwenc::runDriver(const Options &options) {
+  Driver driver(options);
+  return driver.run() ? 0 : 1;
+}

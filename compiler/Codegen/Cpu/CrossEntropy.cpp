@@ -51,15 +51,14 @@ Value cpu::loadTarget(SimdBuilder &b, const HeadLoss &head, Value targets,
   Type i32 = b.b.getI32Type();
   Value target = b.toI64(b.load(i32, b.at(targets, row, i32)));
   // Also what is no token at all is left out: memory must not depend on it.
-  Value isToken = b.both(b.ge(target, b.cst(0)),
-                         b.lt(target, b.cst(head.vocabulary)));
+  Value isToken =
+      b.both(b.ge(target, b.cst(0)), b.lt(target, b.cst(head.vocabulary)));
   return b.select(isToken, target, b.cst(-1));
 }
 
 void cpu::emitLogits(SimdBuilder &b, ModuleOp module, const HeadLoss &head,
-                     Value x, Value weight, Value row, Value rows,
-                     Value column, Value columns, Value tile,
-                     Value gemmScratch) {
+                     Value x, Value weight, Value row, Value rows, Value column,
+                     Value columns, Value tile, Value gemmScratch) {
   Value hidden = b.cst(head.hidden);
   Matrix lhs = {b.at(x, b.mul(row, head.hidden), head.x), hidden};
   Matrix rhs = {b.at(weight, b.mul(column, head.hidden), head.weight), hidden};
@@ -88,46 +87,44 @@ static void emitRow(SimdBuilder &b, const HeadLoss &head, bool findsBest,
   Value lowest = b.splat(-kInfinity), zero = b.splat(0.0);
   Value none = b.constant(b.vec(i32), kNoColumn);
   Value numbers = b.laneNumbers(kLanes);
-  auto best = b.loop(
-      b.cst(0), columns, kLanes, ValueRange{lowest, none},
-      [&](Value j, ValueRange carried) {
-        Value address = b.at(line, j);
-        Value z = b.loadV(f32, address);
-        if (head.cap != 0) {
-          z = b.mulF(b.tanh(b.mulF(z, b.splat(1 / head.cap))),
-                     b.splat(head.cap));
-          b.storeV(z, f32, address);
-        }
-        z = b.select(b.mask(b.sub(columns, j)), z, lowest);
-        if (!findsBest)
-          return SimdBuilder::Values{b.maxF(carried[0], z), carried[1]};
-        Value above = b.cmpF(arith::CmpFPredicate::OGT, z, carried[0]);
-        Value here = b.addI(numbers, b.splat(b.toI32(b.add(column, j))));
-        return SimdBuilder::Values{b.select(above, z, carried[0]),
-                                   b.select(above, here, carried[1])};
-      });
+  auto best =
+      b.loop(b.cst(0), columns, kLanes, ValueRange{lowest, none},
+             [&](Value j, ValueRange carried) {
+               Value address = b.at(line, j);
+               Value z = b.loadV(f32, address);
+               if (head.cap != 0) {
+                 z = b.mulF(b.tanh(b.mulF(z, b.splat(1 / head.cap))),
+                            b.splat(head.cap));
+                 b.storeV(z, f32, address);
+               }
+               z = b.select(b.mask(b.sub(columns, j)), z, lowest);
+               if (!findsBest)
+                 return SimdBuilder::Values{b.maxF(carried[0], z), carried[1]};
+               Value above = b.cmpF(arith::CmpFPredicate::OGT, z, carried[0]);
+               Value here = b.addI(numbers, b.splat(b.toI32(b.add(column, j))));
+               return SimdBuilder::Values{b.select(above, z, carried[0]),
+                                          b.select(above, here, carried[1])};
+             });
   Value before = b.load(f32, places.maximum);
   Value highest = b.maxLanes(best[0]);
   Value maximum = b.maxF(before, highest);
   if (findsBest) {
     // The first of the lanes that hold the largest.
-    Value isBest =
-        b.cmpF(arith::CmpFPredicate::OEQ, best[0], b.splat(highest));
-    Value first = vector::ReductionOp::create(
-        b.b, b.loc, vector::CombiningKind::MINSI,
-        b.select(isBest, best[1], none));
+    Value isBest = b.cmpF(arith::CmpFPredicate::OEQ, best[0], b.splat(highest));
+    Value first =
+        vector::ReductionOp::create(b.b, b.loc, vector::CombiningKind::MINSI,
+                                    b.select(isBest, best[1], none));
     Value better = b.cmpF(arith::CmpFPredicate::OGT, highest, before);
-    b.store(b.select(better, first, b.load(i32, places.column)),
-            places.column);
+    b.store(b.select(better, first, b.load(i32, places.column)), places.column);
   }
   Value maxima = b.splat(maximum);
-  auto sums = b.loop(
-      b.cst(0), columns, kLanes, ValueRange{zero},
-      [&](Value j, ValueRange carried) {
-        Value e = b.exp(b.subF(b.loadV(f32, b.at(line, j)), maxima));
-        e = b.select(b.mask(b.sub(columns, j)), e, zero);
-        return SimdBuilder::Values{b.addF(carried[0], e)};
-      });
+  auto sums = b.loop(b.cst(0), columns, kLanes, ValueRange{zero},
+                     [&](Value j, ValueRange carried) {
+                       Value e =
+                           b.exp(b.subF(b.loadV(f32, b.at(line, j)), maxima));
+                       e = b.select(b.mask(b.sub(columns, j)), e, zero);
+                       return SimdBuilder::Values{b.addF(carried[0], e)};
+                     });
   Value factor = b.exp(b.subF(before, maximum));
   b.store(b.addF(b.mulF(b.load(f32, places.sum), factor), b.sumLanes(sums[0])),
           places.sum);
@@ -163,24 +160,23 @@ static Task emitSlots(kernel::FuncOp fn, int64_t index, unsigned x,
     });
     b.loop(first, last, head.kColumns, [&](Value column) {
       Value columns = b.min(b.sub(last, column), head.kColumns);
-      emitLogits(b, module, head, b.argument(x), b.argument(weight), row0,
-                 rows, column, columns, tile, gemm);
+      emitLogits(b, module, head, b.argument(x), b.argument(weight), row0, rows,
+                 column, columns, tile, gemm);
       b.loop(rows, 1, [&](Value i) {
         Value row = b.add(row0, i);
         Value line = b.at(tile, b.mul(i, head.kColumns));
         emitRow(b, head, findsBest, line, column, columns, placesOf(row));
-        Value chosen = b.sub(
-            loadTarget(b, head, b.argument(targets), row), column);
+        Value chosen =
+            b.sub(loadTarget(b, head, b.argument(targets), row), column);
         b.when(b.both(b.ge(chosen, b.cst(0)), b.lt(chosen, columns)), [&] {
-          b.store(b.load(f32, b.at(line, chosen)),
-                  b.at(workspace.chosen, row));
+          b.store(b.load(f32, b.at(line, chosen)), b.at(workspace.chosen, row));
         });
       });
     });
   });
   AffineExpr rows = getAffineSymbolExpr(2, fn.getContext());
-  return b.task(
-      AffineMap::get(0, 3, rows.ceilDiv(head.kRows) * head.slots()), 1);
+  return b.task(AffineMap::get(0, 3, rows.ceilDiv(head.kRows) * head.slots()),
+                1);
 }
 
 //===----------------------------------------------------------------------===//
@@ -201,42 +197,39 @@ static Task emitCombine(kernel::FuncOp fn, int64_t index, unsigned targets,
     Value first = b.mul(unit, head.kBlock);
     Value last = b.min(b.add(first, head.kBlock), b.rows());
     SmallVector<Value> zero = {b.KernelBuilder::f32(0), b.i32(0), b.i32(0)};
-    auto sums = b.loop(first, last, 1, zero, [&](Value row,
-                                                 ValueRange carried) {
-      Value place = b.mul(row, head.kSlots);
-      Value maxima =
-          b.loadV(f32, b.at(workspace.maxima, place), present);
-      maxima = b.select(present, maxima, lowest);
-      Value maximum = b.maxLanes(maxima);
-      Value factors = b.exp(b.subF(maxima, b.splat(maximum)));
-      Value parts = b.loadV(f32, b.at(workspace.sums, place), present);
-      parts = b.select(present, b.mulF(parts, factors), zeros);
-      Value lse = b.addF(maximum, b.log(b.sumLanes(parts)));
-      b.store(lse, b.at(workspace.lse, row));
+    auto sums =
+        b.loop(first, last, 1, zero, [&](Value row, ValueRange carried) {
+          Value place = b.mul(row, head.kSlots);
+          Value maxima = b.loadV(f32, b.at(workspace.maxima, place), present);
+          maxima = b.select(present, maxima, lowest);
+          Value maximum = b.maxLanes(maxima);
+          Value factors = b.exp(b.subF(maxima, b.splat(maximum)));
+          Value parts = b.loadV(f32, b.at(workspace.sums, place), present);
+          parts = b.select(present, b.mulF(parts, factors), zeros);
+          Value lse = b.addF(maximum, b.log(b.sumLanes(parts)));
+          b.store(lse, b.at(workspace.lse, row));
 
-      Value wanted = loadTarget(b, head, b.argument(targets), row);
-      Value counts = b.ge(wanted, b.cst(0));
-      Value none = b.constant(b.vec(i32), kNoColumn);
-      Value columns = b.maskedLoad(b.vec(i32), workspace.columns, place,
-                                   present);
-      Value isBest =
-          b.both(present, b.cmpF(arith::CmpFPredicate::OEQ, maxima,
-                                 b.splat(maximum)));
-      Value best = vector::ReductionOp::create(
-          b.b, b.loc, vector::CombiningKind::MINSI,
-          b.select(isBest, columns, none));
-      Value hit = b.both(counts, b.eq(b.toI64(best), wanted));
-      // The chosen logit is there only for targets that count.
-      Value loss =
-          b.subF(lse, b.load(f32, b.at(workspace.chosen, row)));
-      loss = b.select(counts, loss, zero[0]);
-      auto number = [&](Value bit) -> Value {
-        return b.select(bit, b.i32(1), b.i32(0));
-      };
-      return SimdBuilder::Values{b.addF(carried[0], loss),
-                                 b.addI(carried[1], number(counts)),
-                                 b.addI(carried[2], number(hit))};
-    });
+          Value wanted = loadTarget(b, head, b.argument(targets), row);
+          Value counts = b.ge(wanted, b.cst(0));
+          Value none = b.constant(b.vec(i32), kNoColumn);
+          Value columns =
+              b.maskedLoad(b.vec(i32), workspace.columns, place, present);
+          Value isBest = b.both(present, b.cmpF(arith::CmpFPredicate::OEQ,
+                                                maxima, b.splat(maximum)));
+          Value best = vector::ReductionOp::create(
+              b.b, b.loc, vector::CombiningKind::MINSI,
+              b.select(isBest, columns, none));
+          Value hit = b.both(counts, b.eq(b.toI64(best), wanted));
+          // The chosen logit is there only for targets that count.
+          Value loss = b.subF(lse, b.load(f32, b.at(workspace.chosen, row)));
+          loss = b.select(counts, loss, zero[0]);
+          auto number = [&](Value bit) -> Value {
+            return b.select(bit, b.i32(1), b.i32(0));
+          };
+          return SimdBuilder::Values{b.addF(carried[0], loss),
+                                     b.addI(carried[1], number(counts)),
+                                     b.addI(carried[2], number(hit))};
+        });
     b.store(sums[0], b.at(workspace.losses, unit));
     b.store(sums[1], b.at(workspace.counts, unit, i32));
     b.store(sums[2], b.at(workspace.corrects, unit, i32));
@@ -294,7 +287,7 @@ void cpu::emitStatistics(Operation *op, Value x, Value weight, Value targets,
   code.tasks.push_back(emitSlots(fn, index, number(x), number(weight),
                                  number(targets), head, findsBest, target,
                                  module));
-  code.tasks.push_back(emitCombine(fn, index + 1, number(targets), head,
-                                   target, module));
+  code.tasks.push_back(
+      emitCombine(fn, index + 1, number(targets), head, target, module));
   code.tasks.push_back(emitTotals(fn, index + 2, results, target, module));
 }

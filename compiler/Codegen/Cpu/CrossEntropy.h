@@ -78,7 +78,6 @@ void emitStatistics(mlir::Operation *op, mlir::Value x, mlir::Value weight,
                     const HeadResults &results, const CpuTarget &target,
                     mlir::ModuleOp module, KernelCode &code);
 
-
 } // namespace qwen::cpu
 
 #endif // QWEN_COMPILER_CODEGEN_CPU_CROSSENTROPY_H

@@ -92,14 +92,14 @@ void AttentionGradEmitter::emitDelta(Value queries) {
   b.loop(queries, 1, [&](Value t) {
     Matrix gradRow = advance(grad, t, tGrad), outRow = advance(out, t, tOut);
     Value end = headDimValue;
-    auto sum = b.loop(
-        b.cst(0), end, kLanes, ValueRange{b.splat(0.0)},
-        [&](Value d, ValueRange carried) {
-          Value mask = b.mask(b.sub(end, d));
-          Value x = b.loadV(tGrad, b.at(gradRow.base, d, tGrad), mask);
-          Value y = b.loadV(tOut, b.at(outRow.base, d, tOut), mask);
-          return SimdBuilder::Values{b.fma(x, y, carried[0])};
-        });
+    auto sum =
+        b.loop(b.cst(0), end, kLanes, ValueRange{b.splat(0.0)},
+               [&](Value d, ValueRange carried) {
+                 Value mask = b.mask(b.sub(end, d));
+                 Value x = b.loadV(tGrad, b.at(gradRow.base, d, tGrad), mask);
+                 Value y = b.loadV(tOut, b.at(outRow.base, d, tOut), mask);
+                 return SimdBuilder::Values{b.fma(x, y, carried[0])};
+               });
     b.store(b.sumLanes(sum[0]), b.at(delta, t));
   });
 }
@@ -181,8 +181,8 @@ void AttentionGradEmitter::convert(Value accumulator, Value result,
     Value row = b.mul(s, groups * headDim);
     Value from = b.at(accumulator, row), to = b.at(result, row, element);
     b.lanes(headDimValue, [&](Value d, Value mask) {
-      b.storeV(b.loadV(f32, b.at(from, d), mask), element,
-               b.at(to, d, element), mask);
+      b.storeV(b.loadV(f32, b.at(from, d), mask), element, b.at(to, d, element),
+               mask);
     });
   });
 }
@@ -245,6 +245,5 @@ int64_t cpu::workspaceAttentionGrad(kernel::FuncOp fn, const CpuTarget &,
   auto op = blockOp<AttentionGradOp>(fn);
   int64_t accumulators = !elementOf(op.getDk()).isF32();
   accumulators += !elementOf(op.getDv()).isF32();
-  return 4 * accumulators * maxRows * dimOf(op.getK(), 2) *
-         dimOf(op.getK(), 3);
+  return 4 * accumulators * maxRows * dimOf(op.getK(), 2) * dimOf(op.getK(), 3);
 }

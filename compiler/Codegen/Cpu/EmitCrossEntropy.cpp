@@ -25,8 +25,8 @@ FailureOr<KernelCode> cpu::emitCrossEntropy(kernel::FuncOp fn,
   KernelCode code;
   emitStatistics(op, op.getX(), op.getWeight(), op.getTargets(), head,
                  /*findsBest=*/true,
-                 {op.getLoss(), op.getCount(), op.getCorrect()}, target,
-                 module, code);
+                 {op.getLoss(), op.getCount(), op.getCorrect()}, target, module,
+                 code);
   code.scratchBytes = HeadLoss::kTileBytes + gemmScratchBytes(target);
   return code;
 }

@@ -55,20 +55,15 @@ namespace {
 struct Places {
   LinearCrossEntropyGradOp op;
   Value x(SimdBuilder &b) { return operandPointer(b, op.getX()); }
-  Value weight(SimdBuilder &b) {
-    return operandPointer(b, op.getWeight());
-  }
-  Value targets(SimdBuilder &b) {
-    return operandPointer(b, op.getTargets());
-  }
+  Value weight(SimdBuilder &b) { return operandPointer(b, op.getWeight()); }
+  Value targets(SimdBuilder &b) { return operandPointer(b, op.getTargets()); }
   Value seed(SimdBuilder &b) { return operandPointer(b, op.getSeed()); }
 };
 } // namespace
 
 /// Units: slots.
-static Task emitSlots(Places &places, int64_t index,
-                      const HeadLoss &head, const CpuTarget &target,
-                      ModuleOp module) {
+static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
+                      const CpuTarget &target, ModuleOp module) {
   auto fn = places.op->getParentOfType<kernel::FuncOp>();
   SimdBuilder b(fn, index, target, module);
   Type f32 = b.f32();
@@ -82,8 +77,7 @@ static Task emitSlots(Places &places, int64_t index,
   b.loop(b.begin(), b.end(), 1, [&](Value slot) {
     Value first = b.mul(slot, head.slotColumns());
     Value last = b.min(b.add(first, head.slotColumns()), head.vocabulary);
-    Value part =
-        b.at(workspace.end, b.mul(b.mul(slot, b.rows()), head.hidden));
+    Value part = b.at(workspace.end, b.mul(b.mul(slot, b.rows()), head.hidden));
     b.loop(first, last, head.kColumns, [&](Value column) {
       Value columns = b.min(b.sub(last, column), head.kColumns);
       Value weightRow = b.mul(column, head.hidden);
@@ -125,13 +119,13 @@ static Task emitSum(Places &places, int64_t index, const HeadLoss &head,
   b.loop(b.begin(), b.end(), 1, [&](Value row) {
     b.lanes(b.cst(head.hidden), [&](Value c, Value mask) {
       Value offset = b.add(b.mul(row, head.hidden), c);
-      auto sum = b.loop(
-          b.cst(0), b.cst(head.slots()), 1, ValueRange{b.splat(0.0)},
-          [&](Value slot, ValueRange carried) {
-            Value place = b.add(b.mul(slot, partSize), offset);
-            Value lanes = b.loadV(f32, b.at(workspace.end, place), mask);
-            return SimdBuilder::Values{b.addF(carried[0], lanes)};
-          });
+      auto sum =
+          b.loop(b.cst(0), b.cst(head.slots()), 1, ValueRange{b.splat(0.0)},
+                 [&](Value slot, ValueRange carried) {
+                   Value place = b.add(b.mul(slot, partSize), offset);
+                   Value lanes = b.loadV(f32, b.at(workspace.end, place), mask);
+                   return SimdBuilder::Values{b.addF(carried[0], lanes)};
+                 });
       b.storeV(sum[0], type, b.at(dx, offset, type), mask);
     });
   });

@@ -258,6 +258,12 @@ void KernelBuilder::store(Value value, Value pointer, Value offset) {
 
 Value KernelBuilder::maskedLoad(VectorType type, Value pointer, Value offset,
                                 Value mask) {
+  // Masked accesses of bf16 become calls of libgcc element by element; those
+  // of i16 do not.
+  if (type.getElementType().isBF16()) {
+    VectorType bits = vectorType(b.getI16Type(), type.getNumElements());
+    return bitcast(maskedLoad(bits, pointer, offset, mask), b.getBF16Type());
+  }
   pointer = pointerAt(pointer, type.getElementType(), offset);
   Value zero = constant(type, 0);
   return LLVM::MaskedLoadOp::create(b, loc, type, pointer, mask, zero,
@@ -267,6 +273,8 @@ Value KernelBuilder::maskedLoad(VectorType type, Value pointer, Value offset,
 
 void KernelBuilder::maskedStore(Value value, Value pointer, Value offset,
                                 Value mask) {
+  if (elementType(value).isBF16())
+    value = bitcast(value, b.getI16Type());
   pointer = pointerAt(pointer, elementType(value), offset);
   LLVM::MaskedStoreOp::create(
       b, loc, value, pointer, mask,

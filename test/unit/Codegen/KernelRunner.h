@@ -1,0 +1,61 @@
+//===- KernelRunner.h - Compiles and runs one kernel ------------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_TEST_UNIT_CODEGEN_KERNELRUNNER_H
+#define QWEN_TEST_UNIT_CODEGEN_KERNELRUNNER_H
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compiler/Codegen/Cpu/CpuTarget.h"
+#include "llvm/Support/Error.h"
+
+namespace qwen::testing {
+
+/// What one launch works on. Results have their own entries; an argument and a
+/// result in the same memory have the same pointer.
+struct Launch {
+  std::vector<void *> arguments, results;
+  int64_t batch = 1, sequence = 1;
+};
+
+/// One kernel, compiled for one target into this process.
+class KernelRunner {
+public:
+  /// Compiles the only kernel.func of an MLIR text.
+  static llvm::Expected<std::unique_ptr<KernelRunner>>
+  create(const std::string &text, const cpu::CpuTarget &target,
+         int64_t maxRows);
+  ~KernelRunner();
+
+  /// Runs all tasks on this thread in chunks of `chunk` units (0: each task's
+  /// own grain), backwards if `reversed`. Scratch and workspace start as NaNs.
+  void run(const Launch &launch, int64_t chunk = 0, bool reversed = false);
+  /// Runs all tasks on `threads` threads, for measurements.
+  void runParallel(const Launch &launch, unsigned threads);
+
+  int64_t workspaceBytes() const;
+  int64_t scratchBytes() const;
+
+private:
+  KernelRunner();
+  struct State;
+  std::unique_ptr<State> state;
+};
+
+/// The levels that this machine can run, lowest first.
+std::vector<cpu::CpuTarget> runnableTargets();
+
+/// bf16 as bits.
+uint16_t toBf16(float value);
+float fromBf16(uint16_t bits);
+
+} // namespace qwen::testing
+
+#endif // QWEN_TEST_UNIT_CODEGEN_KERNELRUNNER_H

@@ -32,6 +32,27 @@ bool isInside(std::string_view file, uint64_t offset, uint64_t size) {
 
 } // namespace
 
+Status qrt::checkElfSegments(std::string_view file, const std::string &where) {
+  Elf64_Ehdr header;
+  if (!readAt(file, 0, header) || header.e_phentsize != sizeof(Elf64_Phdr) ||
+      !isInside(file, header.e_phoff,
+                uint64_t(header.e_phnum) * sizeof(Elf64_Phdr)))
+    return makeError(6010, where,
+                     "damaged module: the table of segments lies outside the "
+                     "file");
+  for (uint64_t i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    std::memcpy(&segment, file.data() + header.e_phoff + i * sizeof(segment),
+                sizeof(segment));
+    if (segment.p_type == PT_LOAD &&
+        !isInside(file, segment.p_offset, segment.p_filesz))
+      return makeError(6010, where,
+                       "damaged module: a segment lies outside the file (is it "
+                       "cut off?)");
+  }
+  return Status::success();
+}
+
 Expected<std::string_view> qrt::findElfSection(std::string_view file,
                                                std::string_view section,
                                                const std::string &where) {

@@ -631,5 +631,6 @@ Expected<Manifest> qrt::readManifest(const std::string &path) {
   if (static_cast<int64_t>(section.size()) > kMaxManifestBytes)
     return makeError(kBadManifest, path, "damaged manifest: {} bytes",
                      section.size());
+  QRT_RETURN_IF_ERROR(checkElfSegments(bytes, path));
   return parseManifest(section, path);
 }

@@ -197,7 +197,7 @@ struct Manifest {
 };
 
 /// Parses and checks the JSON text of a manifest. `where` names the file in
-/// errors (Q6010..Q6019).
+/// errors (Q6010..Q6013).
 Expected<Manifest> parseManifest(std::string_view text,
                                  const std::string &where);
 
@@ -209,6 +209,10 @@ Expected<Manifest> readManifest(const std::string &path);
 Expected<std::string_view> findElfSection(std::string_view file,
                                           std::string_view section,
                                           const std::string &where);
+
+/// Checks that all that the dynamic loader would map lies inside the file: it
+/// would map a cut-off file too, and touching it would raise a signal.
+Status checkElfSegments(std::string_view file, const std::string &where);
 
 } // namespace qrt
 

@@ -115,7 +115,16 @@ bool hasMasters(const Session &session) {
 } // namespace
 
 Expected<std::unique_ptr<Session>>
-qrt::createSession(Model &model, const std::vector<std::string> &entries) {
+qrt::createSession(Model &model, std::vector<std::string> entries) {
+  // An update needs masters, and then the other storages are made from them.
+  bool updates = false, converts = false;
+  for (const std::string &entry : entries) {
+    updates |= entry == "optimizer_step";
+    converts |= entry == "convert_storage";
+  }
+  if (updates && !converts &&
+      model.manifest().findEntry("convert_storage") >= 0)
+    entries.push_back("convert_storage");
   QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
                        Session::create(model.module, *model.device, entries));
   const auto &parameters = session->manifest().parameters;

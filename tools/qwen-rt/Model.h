@@ -46,7 +46,7 @@ Status openWeights(Model &model, const std::string &given);
 
 /// A session for `entries` that holds the model's weights.
 Expected<std::unique_ptr<Session>>
-createSession(Model &model, const std::vector<std::string> &entries);
+createSession(Model &model, std::vector<std::string> entries);
 
 /// Runs tasks on the device's threads (for readers and writers of weights).
 std::function<void(int64_t, const std::function<void(int64_t)> &)>

@@ -16,6 +16,9 @@ using namespace qrt;
 
 namespace {
 
+/// More than any machine has; keeps sums of sizes from overflowing.
+constexpr int64_t kMaxBytes = int64_t(1) << 48;
+
 bool isState(ArgRole role) {
   return role != ArgRole::Input && role != ArgRole::Output;
 }
@@ -80,13 +83,17 @@ Session::create(std::shared_ptr<const Module> module, Device &device,
                          "damaged module: entry points disagree about the size "
                          "of {} '{}'",
                          nameOf(arg.role), arg.name);
-      if (isNew) {
+      if (isNew && plan.total <= kMaxBytes) {
         plan.offsets[arg.name] = plan.total;
         plan.total = alignUp(plan.total + bytes, 64);
       }
     }
   }
   for (auto &[name, plan] : plans) {
+    if (plan.total > kMaxBytes)
+      return makeError(6001, session->code->path(),
+                       "out of memory: {} needs more than {} bytes", name,
+                       kMaxBytes);
     Group &group = session->groups[name];
     QRT_ASSIGN_OR_RETURN(group.buffer, Buffer::allocate(plan.total, name));
     group.offsets = std::move(plan.offsets);

@@ -88,7 +88,8 @@ FailureOr<KernelCode> cpu::emitScatter(kernel::FuncOp kernel,
                                       k.addI(k.mulI(id, width), begin));
             eval.hoist(scatter.getRows(), {row});
             eval.forColumns(
-                size, size / kLanes, [&](Column column, int64_t lanes) {
+                size, std::max<int64_t>(1, size / kLanes),
+                [&](Column column, int64_t lanes) {
                   // The strip's beginning is the variable.
                   Column at{begin, column.offset, 0, width};
                   Value value = eval.lanes(scatter.getRows(), {row}, at, lanes);

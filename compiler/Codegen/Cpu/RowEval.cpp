@@ -292,7 +292,8 @@ void RowEval::hoist(Value value, Index index) {
   } else if (auto gatherOp = dyn_cast<kernel::GatherOp>(op)) {
     Value inRange;
     gatherRow(gatherOp, index, inRange);
-  } else {
+  } else if (!isa<kernel::ReduceOp>(op)) {
+    // A reduction that has columns is defined by the emitter.
     for (Value operand : op->getOperands())
       hoist(operand, index);
   }

@@ -7,6 +7,7 @@
 
 #include "compiler/Pipeline/Plan.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -55,10 +56,12 @@ void qwen::printPlan(const json::Object &plan, llvm::raw_ostream &os) {
   line("FLOPs/token forward", withCommas(*flops.getInteger("forward")));
   line("  train", withCommas(*flops.getInteger("train")));
   line("  train, causal", withCommas(*flops.getInteger("train_causal")));
-  std::string mesh;
+  std::map<std::string, int64_t> axes;
   for (const auto &[axis, size] : *plan.getObject("mesh"))
-    mesh += (mesh.empty() ? "" : ",") + axis.str() + "=" +
-            std::to_string(*size.getAsInteger());
+    axes[axis.str()] = *size.getAsInteger();
+  std::string mesh;
+  for (const auto &[axis, size] : axes)
+    mesh += (mesh.empty() ? "" : ",") + axis + "=" + std::to_string(size);
   line("mesh", mesh);
   const json::Object &device = *plan.getObject("device");
   struct Kind {

@@ -36,7 +36,7 @@ static bool contains(const std::vector<std::string> &names,
 
 static UsageError wrongValue(const std::string &flag, const std::string &value,
                              const std::vector<std::string> &known) {
-  return {7003,
+  return {7002,
           "unknown value '" + value + "' of " + flag + " (" + choices(known) +
               ")",
           value, known};
@@ -60,6 +60,34 @@ static std::vector<std::string> flagNames(const CLI::App &app) {
       names.push_back("-" + name);
   }
   return names;
+}
+
+/// `data=2,tensor=4`, or `2x4` for the axes data and tensor.
+static std::optional<Mesh> parseMesh(const std::string &text) {
+  static const char *const order[] = {"data", "tensor"};
+  bool named = text.find('=') != std::string::npos;
+  Mesh mesh;
+  std::stringstream stream(text);
+  for (std::string part; std::getline(stream, part, named ? ',' : 'x');) {
+    std::string name, size = part;
+    if (named) {
+      name = part.substr(0, part.find('='));
+      size = part.substr(std::min(part.size(), name.size() + 1));
+    } else if (mesh.size() < std::size(order)) {
+      name = order[mesh.size()];
+    }
+    bool isNumber = !size.empty() && size.size() < 7 &&
+                    size.find_first_not_of("0123456789") == std::string::npos;
+    if (name.empty() || !isNumber || std::stol(size) < 1)
+      return std::nullopt;
+    for (const auto &axis : mesh)
+      if (axis.first == name)
+        return std::nullopt;
+    mesh.emplace_back(name, std::stol(size));
+  }
+  if (mesh.empty() || text.back() == ',' || text.back() == 'x')
+    return std::nullopt;
+  return mesh;
 }
 
 static UsageError describeExtra(const CLI::App &app, const std::string &word) {
@@ -92,7 +120,7 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
   app.set_version_flag("--version", version);
   app.footer(kExamples);
   std::vector<std::string> targets;
-  std::string purposes = "train,infer";
+  std::string purposes = "train,infer", mesh;
   app.add_option("model", options.model,
                  "YAML file or Hugging Face directory; MLIR with "
                  "--compile-from")
@@ -104,7 +132,7 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
                  choices(cpus) + "; native (the default): one variant for this "
                                  "machine; portable: all, chosen at load")
       ->type_name("LEVEL");
-  app.add_option("--mesh", options.mesh,
+  app.add_option("--mesh", mesh,
                  "devices, as data=2,tensor=4 or 2x4 (default: the model "
                  "file's)")
       ->type_name("MESH");
@@ -189,9 +217,16 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
       return result;
     }
   auto refuse = [&](const std::string &message) {
-    result.error = UsageError{7004, message, "", {}};
+    result.error = UsageError{7002, message, "", {}};
     return result;
   };
+  if (!mesh.empty()) {
+    std::optional<Mesh> parsed = parseMesh(mesh);
+    if (!parsed)
+      return refuse("expected a mesh as data=2,tensor=4 or 2x4, got '" + mesh +
+                    "'");
+    options.mesh = std::move(*parsed);
+  }
   if (!options.train && !options.infer)
     return refuse("--for needs train, infer or both");
   if (options.json && !options.plan)

@@ -10,8 +10,10 @@
 #ifndef QWEN_TOOLS_QWENC_COMMANDLINE_H
 #define QWEN_TOOLS_QWENC_COMMANDLINE_H
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace qwenc {
@@ -22,11 +24,14 @@ struct Choice {
   std::string description;
 };
 
+/// Axes from outermost to innermost, each with its devices.
+using Mesh = std::vector<std::pair<std::string, int64_t>>;
+
 struct Options {
   std::string model;
   std::string output = "model.so";
   std::string cpu = "native";
-  std::string mesh; // empty: as the model file says
+  Mesh mesh; // empty: as the model file says
   bool train = true, infer = true;
   std::vector<std::string> overrides; // key=value
   bool plan = false, json = false;

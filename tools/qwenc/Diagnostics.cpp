@@ -54,6 +54,12 @@ static std::string placeOf(Location loc) {
       .str();
 }
 
+void qwenc::printNotes(Diagnostic &diagnostic) {
+  for (Diagnostic &note : diagnostic.getNotes())
+    llvm::errs() << placeOf(note.getLocation()) << "note: " << note.str()
+                 << '\n';
+}
+
 void qwenc::DiagnosticPrinter::print(Diagnostic &diagnostic) {
   llvm::StringRef severity = "error";
   switch (diagnostic.getSeverity()) {
@@ -78,9 +84,7 @@ void qwenc::DiagnosticPrinter::print(Diagnostic &diagnostic) {
   }
   llvm::errs() << placeOf(diagnostic.getLocation()) << severity << ": "
                << message << '\n';
-  for (Diagnostic &note : diagnostic.getNotes())
-    llvm::errs() << placeOf(note.getLocation()) << "note: " << note.str()
-                 << '\n';
+  printNotes(diagnostic);
 }
 
 void qwenc::enableRemarks(MLIRContext &context) {

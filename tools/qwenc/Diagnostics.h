@@ -39,6 +39,9 @@ private:
   mlir::ScopedDiagnosticHandler handler;
 };
 
+/// Prints the notes of a diagnostic, without itself.
+void printNotes(mlir::Diagnostic &diagnostic);
+
 /// Passes the remarks of passes to the diagnostics of `context`.
 void enableRemarks(mlir::MLIRContext &context);
 

@@ -39,6 +39,7 @@ public:
   explicit Driver(const Options &options)
       : options(options), context(registry()),
         diagnostics(context, options.verbose) {
+    context.printOpOnDiagnostic(false);
     if (options.jobs == 1)
       context.disableMultithreading();
     if (options.verbose)
@@ -53,10 +54,11 @@ private:
   bool checkOutput();
   bool readInput();
   bool importModelFile();
-  bool readMesh(ModelSpec &spec);
   bool runPhase(Phase phase);
   bool runPasses(Phase phase);
   bool runAfter(Phase phase);
+  bool checkBudget(StringRef kind, const llvm::json::Object &bytes);
+  void explainBudget(int64_t arenaBytes);
   bool dump(Phase phase);
   void writeReproducer(Phase phase, ModuleOp before, PassManager &pm);
   bool printModule();
@@ -119,39 +121,6 @@ bool Driver::checkOutput() {
   return true;
 }
 
-/// `data=2,tensor=4`, or `2x4` for the axes data and tensor.
-bool Driver::readMesh(ModelSpec &spec) {
-  static const char *const order[] = {"data", "tensor"};
-  std::vector<std::pair<std::string, int64_t>> mesh;
-  StringRef text(options.mesh);
-  bool named = text.contains('=');
-  SmallVector<StringRef> parts;
-  text.split(parts, named ? ',' : 'x');
-  for (auto [index, part] : llvm::enumerate(parts)) {
-    std::string name;
-    StringRef size = part;
-    if (named) {
-      auto [left, right] = part.split('=');
-      name = left.trim().str();
-      size = right;
-    } else if (index < std::size(order)) {
-      name = order[index];
-    }
-    int64_t devices = 0;
-    if (name.empty() || size.trim().getAsInteger(10, devices) || devices < 1 ||
-        devices > (1 << 20))
-      return fail("expected a mesh as data=2,tensor=4 or 2x4, got '" +
-                      Twine(options.mesh) + "'",
-                  7005);
-    for (const auto &[other, unused] : mesh)
-      if (other == name)
-        return fail("duplicate mesh axis '" + Twine(name) + "'", 7005);
-    mesh.emplace_back(name, devices);
-  }
-  spec.mesh = std::move(mesh);
-  return true;
-}
-
 bool Driver::importModelFile() {
   LoadOptions load;
   load.overrides = options.overrides;
@@ -160,8 +129,8 @@ bool Driver::importModelFile() {
     printError(spec.takeError(), 1000);
     return false;
   }
-  if (!options.mesh.empty() && !readMesh(*spec))
-    return false;
+  if (!options.mesh.empty())
+    spec->mesh = options.mesh;
   ImportOptions import;
   import.train = options.train;
   import.infer = options.infer;
@@ -246,15 +215,38 @@ bool Driver::runAfter(Phase phase) {
   FailureOr<llvm::json::Object> manifest = getManifest(*module);
   if (failed(manifest))
     return false;
-  for (const char *kind : {"train", "infer"}) {
-    int64_t peak = *manifest->getObject("memory")->getObject(kind)->getInteger(
-        "peak_bytes");
-    if (peak > *memoryBudget)
-      return fail("memory.budget is " + Twine(*memoryBudget) + " bytes, but " +
-                      kind + " needs " + Twine(peak) + " on each device",
-                  2001);
-  }
+  for (const char *kind : {"train", "infer"})
+    if (!checkBudget(kind, *manifest->getObject("memory")->getObject(kind)))
+      return false;
   return true;
+}
+
+/// The plan again with a limit that only the largest arena exceeds: it names
+/// the largest buffers.
+void Driver::explainBudget(int64_t arenaBytes) {
+  ScopedDiagnosticHandler handler(&context, [](Diagnostic &diagnostic) {
+    printNotes(diagnostic);
+    return success();
+  });
+  PipelineOptions limited = pipeline;
+  limited.arenaBudget = std::max<int64_t>(arenaBytes, 1);
+  PassManager pm(&context, ModuleOp::getOperationName());
+  buildPhase(Phase::Memory, pm, limited);
+  (void)pm.run(*module);
+}
+
+bool Driver::checkBudget(StringRef kind, const llvm::json::Object &bytes) {
+  int64_t peak = *bytes.getInteger("peak_bytes");
+  if (peak <= *memoryBudget)
+    return true;
+  int64_t arena = *bytes.getInteger("workspace") +
+                  bytes.getInteger("activations").value_or(0);
+  fail("memory.budget is " + Twine(*memoryBudget) + " bytes, but " + kind +
+           " needs " + Twine(peak) + " on each device: " + Twine(peak - arena) +
+           " of state and " + Twine(arena) + " of activations and workspace",
+       2001);
+  explainBudget(arena - 1);
+  return false;
 }
 
 bool Driver::dump(Phase phase) {

@@ -97,7 +97,8 @@ void addTrain(CLI::App &parent, CommonOptions &common) {
       ->capture_default_str();
   command
       ->add_option("--special", options->trainer.special,
-                   "special tokens, the last ids; the first ends a document")
+                   "a special token (repeatable); they get the last ids")
+      ->allow_extra_args(false)
       ->capture_default_str();
   addJsonOption(*command, common);
   onRun(*command, common,

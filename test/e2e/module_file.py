@@ -53,7 +53,7 @@ def main():
     needed = {
         line.strip()
         for line in output("llvm-readobj", "--needed-libs", module).splitlines()
-        if ".so" in line and not line.startswith("File:")
+        if ".so" in line and ":" not in line
     }
     wrong += [f"needs {name}" for name in sorted(needed - ALLOWED_LIBRARIES)]
     sections = output("llvm-readobj", "--sections", module)

@@ -16,7 +16,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-STEPS, EVERY = 400, 20
+STEPS, EVERY = 200, 10
 STATE = ("model.safetensors", "optimizer.safetensors")
 
 

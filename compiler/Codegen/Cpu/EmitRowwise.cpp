@@ -133,10 +133,15 @@ public:
 
 private:
   LogicalResult checkInPlace();
-  void emitRow(ArrayRef<Value> index);
-  void emitGroup(const Group &group, ArrayRef<Value> index);
+  using Indices = SmallVector<Value, 3>;
+
+  void emitRows(ArrayRef<Indices> rows);
+  void emitGroup(const Group &group, ArrayRef<Indices> rows);
   void emitSegments(const Group &group, int64_t first, int64_t count,
-                    ArrayRef<Value> index, ArrayRef<Value> pointers);
+                    ArrayRef<Indices> rows);
+  /// Rows to compute side by side: they share the loads of weights, and one's
+  /// reduction fills the wait for the other's square root.
+  int64_t rowsAtOnce();
   Value resultRow(unsigned result, ArrayRef<Value> index) {
     RankedTensorType type = tensorOf(roots[result]);
     return k.pointerAt(k.result(result), type.getElementType(),
@@ -224,74 +229,123 @@ LogicalResult RowKernel::checkInPlace() {
 }
 
 void RowKernel::emitSegments(const Group &group, int64_t first, int64_t count,
-                             ArrayRef<Value> index, ArrayRef<Value> pointers) {
+                             ArrayRef<Indices> indices) {
+  // What of which row to store, and where the row begins.
+  struct Store {
+    unsigned result;
+    const Indices *index;
+    int64_t edge;
+    Value row;
+  };
+  SmallVector<Store> stores;
+  for (const Indices &index : indices)
+    for (unsigned result : group.results) {
+      if (eval.isStored(roots[result], index))
+        continue;
+      Value row = resultRow(result, index);
+      for (int64_t s = first; s < first + count; ++s)
+        stores.push_back({result, &index, group.edges[s], row});
+    }
+  if (stores.empty())
+    return;
   int64_t width = group.edges[first + 1] - group.edges[first];
-  eval.forColumns(
-      width, std::max<int64_t>(1, unroll / count),
-      [&](Column column, int64_t lanes) {
-        SmallVector<Value> values;
-        for (int64_t s = first; s < first + count; ++s)
-          for (unsigned result : group.results)
-            values.push_back(eval.lanes(roots[result], index,
-                                        column.shifted(group.edges[s]), lanes));
-        auto value = values.begin();
-        for (int64_t s = first; s < first + count; ++s)
-          for (Value pointer : pointers) {
-            if (column.variable)
-              pointer =
-                  k.pointerAt(pointer, k.elementType(*value), column.variable);
-            k.store(*value++, pointer, k.i64(column.offset + group.edges[s]));
-          }
-      });
+  int64_t pieces = std::max<int64_t>(
+      1, unroll / (count * static_cast<int64_t>(indices.size())));
+  eval.forColumns(width, pieces, [&](Column column, int64_t lanes) {
+    SmallVector<Value> values;
+    for (const Store &store : stores)
+      values.push_back(eval.lanes(roots[store.result], *store.index,
+                                  column.shifted(store.edge), lanes));
+    for (auto [store, value] : llvm::zip(stores, values)) {
+      Value place = store.row;
+      if (column.variable)
+        place = k.pointerAt(place, k.elementType(value), column.variable);
+      k.store(value, place, k.i64(column.offset + store.edge));
+    }
+  });
 }
 
-void RowKernel::emitGroup(const Group &group, ArrayRef<Value> index) {
-  SmallVector<Value> pointers;
-  for (unsigned result : group.results) {
-    eval.hoist(roots[result], index);
-    pointers.push_back(resultRow(result, index));
-  }
+void RowKernel::emitGroup(const Group &group, ArrayRef<Indices> indices) {
   if (group.isUniform())
-    return emitSegments(group, 0, group.segments(), index, pointers);
+    return emitSegments(group, 0, group.segments(), indices);
   for (int64_t s = 0; s < group.segments(); ++s)
-    emitSegments(group, s, 1, index, pointers);
+    emitSegments(group, s, 1, indices);
 }
 
-void RowKernel::emitRow(ArrayRef<Value> index) {
+void RowKernel::emitRows(ArrayRef<Indices> indices) {
   // What is per row first: its loads must not follow a store in place.
   SmallVector<Value> numbers;
-  for (unsigned result : perRow)
-    numbers.push_back(eval.scalar(roots[result], index));
+  for (const Indices &index : indices) {
+    for (unsigned result : perRow)
+      numbers.push_back(eval.scalar(roots[result], index));
+    for (const Group &group : groups)
+      for (unsigned result : group.results)
+        eval.hoist(roots[result], index);
+  }
   for (const Group &group : groups)
-    for (unsigned result : group.results)
-      eval.hoist(roots[result], index);
-  for (const Group &group : groups)
-    emitGroup(group, index);
-  for (auto [result, number] : llvm::zip(perRow, numbers))
-    k.store(number, resultRow(result, index));
+    emitGroup(group, indices);
+  auto number = numbers.begin();
+  for (const Indices &index : indices)
+    for (unsigned result : perRow)
+      k.store(*number++, resultRow(result, index));
+}
+
+int64_t RowKernel::rowsAtOnce() {
+  auto &body = kernel.getBody().front();
+  bool reduces = !body.getOps<kernel::ReduceOp>().empty();
+  return reduces && unroll >= 2 ? 2 : 1;
 }
 
 void RowKernel::emit() {
-  SmallVector<Value> index;
-  std::function<void(size_t)> nest = [&](size_t dim) {
-    if (dim == rows.size())
-      return emitRow(index);
-    Value lower = dim == 0 ? k.begin() : k.i64(0);
-    Value upper = dim == 0 ? k.end() : k.i64(rows[dim]);
-    k.forLoop(lower, upper, 1, [&](Value i) {
-      eval.scope([&] {
-        index.push_back(i);
-        nest(dim + 1);
-        index.pop_back();
-      });
-    });
-  };
-  if (rows.empty())
+  bool hasInPlace = false;
+  for (unsigned i = 0, e = roots.size(); i != e; ++i)
+    hasInPlace |= kernel.getInplaceArgument(i) >= 0;
+  if (!hasInPlace)
+    for (const Group &group : groups)
+      for (unsigned result : group.results)
+        if (group.segments() == 1 && roots[result].getDefiningOp())
+          eval.storeEarly(roots[result], result);
+
+  Indices index;
+  if (rows.empty()) {
     // One unit; an empty chunk does nothing.
     k.ifThen(k.cmpI(arith::CmpIPredicate::slt, k.begin(), k.end()),
-             [&] { nest(0); });
-  else
-    nest(0);
+             [&] { emitRows({index}); });
+    return;
+  }
+  int64_t atOnce = rowsAtOnce();
+  // The rows first, first + 1, ... of the innermost dimension.
+  auto emitBlock = [&](Value first, int64_t count) {
+    eval.scope([&] {
+      SmallVector<Indices> block;
+      for (int64_t i = 0; i < count; ++i) {
+        block.push_back(index);
+        block.back().push_back(k.addI(first, i));
+      }
+      emitRows(block);
+    });
+  };
+  std::function<void(size_t)> nest = [&](size_t dim) {
+    Value lower = dim == 0 ? k.begin() : k.i64(0);
+    Value upper = dim == 0 ? k.end() : k.i64(rows[dim]);
+    if (dim + 1 < rows.size())
+      return k.forLoop(lower, upper, 1, [&](Value i) {
+        eval.scope([&] {
+          index.push_back(i);
+          nest(dim + 1);
+          index.pop_back();
+        });
+      });
+    if (dim > 0 && rows[dim] % atOnce != 0)
+      atOnce = 1;
+    Value middle = upper;
+    if (dim == 0 && atOnce > 1)
+      middle = k.subI(upper, k.remI(k.subI(upper, lower), k.i64(atOnce)));
+    k.forLoop(lower, middle, atOnce, [&](Value i) { emitBlock(i, atOnce); });
+    if (middle != upper)
+      k.forLoop(middle, upper, 1, [&](Value i) { emitBlock(i, 1); });
+  };
+  nest(0);
 }
 
 FailureOr<KernelCode> cpu::emitRowwise(kernel::FuncOp kernel,

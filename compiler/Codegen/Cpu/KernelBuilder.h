@@ -126,6 +126,8 @@ public:
   /// 1 / sqrt(x), both rounded.
   Value rsqrt(Value x);
   Value abs(Value x);
+  /// 1 / (1 + exp(-x)).
+  Value sigmoid(Value x);
   Value cos(Value x);
   Value sin(Value x);
 
@@ -191,6 +193,12 @@ public:
 private:
   /// Target attributes, entry block and return of `func`.
   void beginBody();
+  /// Calls an LLVM intrinsic.
+  Value intrinsic(llvm::StringRef name, Type type, mlir::ValueRange operands);
+  /// Whether instructions for 16 f32 lanes of AVX-512 take `value`.
+  bool isFullVector(Value value) {
+    return target.level >= CpuTarget::V4 && lanesOf(value) == kLanes;
+  }
   /// Coefficients from the highest power down, by Horner's rule.
   Value polynomial(Value x, llvm::ArrayRef<double> coefficients);
 

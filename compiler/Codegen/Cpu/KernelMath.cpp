@@ -52,12 +52,37 @@ Value KernelBuilder::exp(Value x) {
   Value p = polynomial(r, {1.395297208e-03, 8.370321376e-03, 4.166616796e-02,
                            1.666650670e-01, 5.000000107e-01});
   p = fma(mul(r, r), p, add(r, constantLike(r, 1)));
+  if (isFullVector(x))
+    return intrinsic("llvm.x86.avx512.mask.scalef.ps.512", x.getType(),
+                     {p, n, p, constant(b.getI16Type(), -1), i32(4)});
   // Two steps: 2^n alone may be out of range where the result is not.
   Type integers = typeLike(b.getI32Type(), x.getType());
   Value whole = arith::FPToSIOp::create(b, loc, integers, n);
   Value half = arith::ShRSIOp::create(b, loc, whole, constant(integers, 1));
   Value rest = arith::SubIOp::create(b, loc, whole, half);
   return mul(mul(p, powerOfTwo(*this, half)), powerOfTwo(*this, rest));
+}
+
+Value KernelBuilder::intrinsic(StringRef name, Type type, ValueRange operands) {
+  return LLVM::CallIntrinsicOp::create(b, loc, type, b.getStringAttr(name),
+                                       operands)
+      .getResult(0);
+}
+
+Value KernelBuilder::sigmoid(Value x) {
+  Value one = constantLike(x, 1);
+  Value sum = add(one, exp(neg(x)));
+  if (!isFullVector(x))
+    return div(one, sum);
+  // An estimate of 14 bits and one step of Newton's: the divider would take as
+  // long as all the rest.
+  Value guess = intrinsic("llvm.x86.avx512.rcp14.ps.512", x.getType(),
+                          {sum, one, constant(b.getI16Type(), -1)});
+  Value error = fma(neg(sum), guess, one);
+  Value result = fma(guess, error, guess);
+  // Where the step would multiply zero by infinity.
+  Value isHuge = cmpF(CmpFPredicate::OGE, sum, constantLike(x, 0x1p126));
+  return select(isHuge, constantLike(x, 0), result);
 }
 
 Value KernelBuilder::log(Value x) {

@@ -8,6 +8,8 @@
 #include "compiler/Codegen/Cpu/RowEval.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
 
 #include <limits>
 
@@ -71,8 +73,35 @@ Value RowEval::scalar(Value value, Index index) {
 Value RowEval::lanes(Value value, Index index, Column column, int64_t lanes) {
   if (Value found = lookup(value, index, column.variable, column.offset, lanes))
     return found;
-  return remember(value, index, column.variable, column.offset, lanes,
-                  evaluate(value, index, &column, lanes));
+  Value result;
+  if (Value row = lookup(value, index, {}, kStored, 0))
+    result = loadAt(tensorOf(value).getElementType(), lanes, row, &column);
+  else
+    result = evaluate(value, index, &column, lanes);
+  return remember(value, index, column.variable, column.offset, lanes, result);
+}
+
+/// Whether `value` is 1 everywhere.
+static bool isOne(Value value) {
+  while (auto op = value.getDefiningOp<kernel::BroadcastOp>())
+    value = op.getOperand();
+  return matchPattern(value, m_OneFloat());
+}
+
+/// x if `value` is 1 / (1 + exp(-x)) in f32, else null.
+static Value sigmoidOperand(Value value) {
+  auto quotient = value.getDefiningOp<arith::DivFOp>();
+  if (!quotient || !isOne(quotient.getLhs()))
+    return nullptr;
+  auto sum = quotient.getRhs().getDefiningOp<arith::AddFOp>();
+  if (!sum || !tensorOf(value).getElementType().isF32())
+    return nullptr;
+  for (auto [one, other] : {std::pair(sum.getLhs(), sum.getRhs()),
+                            std::pair(sum.getRhs(), sum.getLhs())})
+    if (auto power = other.getDefiningOp<math::ExpOp>(); power && isOne(one))
+      if (auto negated = power.getOperand().getDefiningOp<arith::NegFOp>())
+        return negated.getOperand();
+  return nullptr;
 }
 
 Value RowEval::evaluate(Value value, Index index, const Column *column,
@@ -127,6 +156,8 @@ Value RowEval::evaluate(Value value, Index index, const Column *column,
     Column moved = column->shifted(-size);
     return at(concat.getRhs(), &moved);
   }
+  if (Value x = sigmoidOperand(value))
+    return k.sigmoid(at(x, column));
   SmallVector<Value> operands;
   for (Value operand : op->getOperands())
     operands.push_back(at(operand, column));
@@ -379,6 +410,19 @@ int64_t RowEval::depth(Value value) {
   return deepest;
 }
 
+/// Whether `value` is `from` or an elementwise function of it.
+static bool isElementwiseOf(Value value, Value from,
+                            llvm::SmallPtrSetImpl<Value> &seen) {
+  if (value == from)
+    return true;
+  Operation *op = value.getDefiningOp();
+  if (!op || !isElementwise(op) || !seen.insert(value).second)
+    return false;
+  return llvm::any_of(op->getOperands(), [&](Value operand) {
+    return isElementwiseOf(operand, from, seen);
+  });
+}
+
 void RowEval::reduce(kernel::ReduceOp op, Index index) {
   // Reductions of one depth do not depend on each other: one loop for those
   // over the same rows.
@@ -398,6 +442,22 @@ void RowEval::reduce(kernel::ReduceOp op, Index index) {
   llvm::sort(edges);
   edges.erase(llvm::unique(edges), edges.end());
 
+  storing.clear();
+  for (Early entry : early)
+    for (auto other : ops) {
+      llvm::SmallPtrSet<Value, 16> seen;
+      if (tensorOf(entry.value).getShape() !=
+              tensorOf(op.getOperand()).getShape() ||
+          !isElementwiseOf(other.getOperand(), entry.value, seen) ||
+          isStored(entry.value, index))
+        continue;
+      RankedTensorType type = tensorOf(entry.value);
+      entry.row = k.pointerAt(k.result(entry.result), type.getElementType(),
+                              rowOffset(type, index));
+      storing.push_back(entry);
+      break;
+    }
+
   SmallVector<Value> totals;
   for (size_t i = 0; i + 1 < edges.size(); ++i) {
     SmallVector<Value> parts =
@@ -413,6 +473,9 @@ void RowEval::reduce(kernel::ReduceOp op, Index index) {
   }
   for (auto [other, total] : llvm::zip(ops, totals))
     define(other.getResult(), index, total);
+  for (const Early &entry : storing)
+    remember(entry.value, index, {}, kStored, 0, entry.row);
+  storing.clear();
 }
 
 SmallVector<Value> RowEval::reduceColumns(ArrayRef<kernel::ReduceOp> ops,
@@ -428,6 +491,27 @@ SmallVector<Value> RowEval::reduceColumns(ArrayRef<kernel::ReduceOp> ops,
     return this->lanes(kernel::ReduceOp(ops[i]).getOperand(), index, column,
                        lanes);
   };
+  // sum + part, with one rounding where the part is a product.
+  auto accumulate = [&](int64_t i, Value sum, Value variable, int64_t offset) {
+    auto product =
+        kernel::ReduceOp(ops[i]).getOperand().getDefiningOp<arith::MulFOp>();
+    if (!product || kernel::ReduceOp(ops[i]).getKind() == ReductionKind::Max)
+      return combine(i, sum, part(i, variable, offset, kLanes));
+    Column column{variable, low + offset, low, high};
+    Value lhs = this->lanes(product.getLhs(), index, column, kLanes);
+    Value rhs = this->lanes(product.getRhs(), index, column, kLanes);
+    return k.fma(lhs, rhs, sum);
+  };
+  auto storeNow = [&](Value variable, int64_t offset, int64_t lanes) {
+    Column column{variable, low + offset, low, high};
+    for (const Early &entry : storing) {
+      Value value = this->lanes(entry.value, index, column, lanes);
+      Value place = entry.row;
+      if (variable)
+        place = k.pointerAt(place, k.elementType(value), variable);
+      k.store(value, place, k.i64(column.offset));
+    }
+  };
   // Independent accumulators hide the latency of additions.
   int64_t unroll =
       std::min(count == 1 ? int64_t(4) : int64_t(2), width / kLanes);
@@ -442,20 +526,23 @@ SmallVector<Value> RowEval::reduceColumns(ArrayRef<kernel::ReduceOp> ops,
     }
     at = width / step * step;
     scope([&] {
-      sums = k.forLoop(
-          k.i64(0), k.i64(at), step, sums, [&](Value variable, ValueRange in) {
-            SmallVector<Value> next;
-            for (int64_t i = 0; i < count; ++i)
-              for (int64_t u = 0; u < unroll; ++u)
-                next.push_back(combine(i, in[i * unroll + u],
-                                       part(i, variable, u * kLanes, kLanes)));
-            return next;
-          });
+      sums = k.forLoop(k.i64(0), k.i64(at), step, sums,
+                       [&](Value variable, ValueRange in) {
+                         SmallVector<Value> next;
+                         for (int64_t i = 0; i < count; ++i)
+                           for (int64_t u = 0; u < unroll; ++u)
+                             next.push_back(accumulate(i, in[i * unroll + u],
+                                                       variable, u * kLanes));
+                         for (int64_t u = 0; u < unroll; ++u)
+                           storeNow(variable, u * kLanes, kLanes);
+                         return next;
+                       });
     });
-    for (int64_t u = 0; at + kLanes <= width; at += kLanes, ++u)
+    for (int64_t u = 0; at + kLanes <= width; at += kLanes, ++u) {
       for (int64_t i = 0; i < count; ++i)
-        sums[i * unroll + u] =
-            combine(i, sums[i * unroll + u], part(i, {}, at, kLanes));
+        sums[i * unroll + u] = accumulate(i, sums[i * unroll + u], {}, at);
+      storeNow({}, at, kLanes);
+    }
   }
   SmallVector<Value> totals;
   for (int64_t i = 0; i < count; ++i) {
@@ -477,6 +564,8 @@ SmallVector<Value> RowEval::reduceColumns(ArrayRef<kernel::ReduceOp> ops,
         size /= 2;
       Value rest = fold(part(i, {}, from, size));
       total = total ? combine(i, total, rest) : rest;
+      if (i == 0)
+        storeNow({}, from, size);
     }
     totals.push_back(total);
   }

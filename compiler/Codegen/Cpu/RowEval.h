@@ -59,6 +59,17 @@ public:
   /// Offset in elements of a row of a tensor of `type`.
   Value rowOffset(mlir::RankedTensorType type, Index index);
 
+  /// Lets a reduction that computes `value`, result number `result`, on its way
+  /// store it at once: later passes load it. Only if no result shares memory
+  /// with an argument.
+  void storeEarly(Value value, unsigned result) {
+    early.push_back({value, result, {}});
+  }
+  /// Whether a reduction has stored `value` at this row.
+  bool isStored(Value value, Index index) {
+    return bool(lookup(value, index, {}, kStored, 0));
+  }
+
   /// Runs `body` and forgets what was computed inside: it does not dominate
   /// what comes after.
   void scope(llvm::function_ref<void()> body);
@@ -80,7 +91,7 @@ private:
     Value result;
   };
   static constexpr int64_t kScalar = -1, kPointer = -2, kInRange = -3,
-                           kHoisted = -4;
+                           kHoisted = -4, kStored = -5;
 
   Value lookup(Value value, Index index, Value variable, int64_t offset,
                int64_t lanes);
@@ -116,6 +127,12 @@ private:
   bool flat;
   llvm::SmallVector<Known> known;
   llvm::DenseMap<Value, int64_t> depths;
+  struct Early {
+    Value value;
+    unsigned result;
+    Value row; // while its reduction is built
+  };
+  llvm::SmallVector<Early> early, storing;
 };
 
 /// Reports the first op of the kernel's body that RowEval cannot evaluate.

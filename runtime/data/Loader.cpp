@@ -123,21 +123,4 @@ Status TokenDataset::sequential(uint64_t first, uint64_t rows, int32_t *tokens,
   return {};
 }
 
-Expected<TrainingBatches> TrainingBatches::create(const TokenDataset &dataset,
-                                                  uint64_t seed, Shape shape) {
-  QRT_RETURN_IF_ERROR(dataset.requireWholeWindow());
-  TrainingBatches batches;
-  batches.dataset = &dataset;
-  batches.seed = seed;
-  batches.shape = shape;
-  return batches;
-}
-
-Status TrainingBatches::batch(uint64_t step, uint64_t micro, uint64_t row,
-                              uint64_t rows, int32_t *tokens,
-                              int32_t *targets) const {
-  uint64_t first = consumed(step) + micro * shape.batch + row;
-  return dataset->training(seed, first, rows, tokens, targets);
-}
-
 } // namespace qrt

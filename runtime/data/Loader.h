@@ -64,43 +64,6 @@ private:
   uint64_t length = 0, vocab = 0, total = 0, totalSequential = 0;
 };
 
-/// The batches of a training run.
-class TrainingBatches {
-public:
-  struct Shape {
-    uint64_t batch = 1;      ///< sequences of one micro step, whole mesh
-    uint64_t accumulate = 1; ///< micro steps of one optimizer step
-  };
-  /// `dataset` must outlive this. Errors: Q5007.
-  static Expected<TrainingBatches> create(const TokenDataset &dataset,
-                                          uint64_t seed, Shape shape);
-
-  /// Rows [row, row + rows) of micro step `micro` of optimizer step `step`
-  /// (counted from 0) of this run.
-  Status batch(uint64_t step, uint64_t micro, uint64_t row, uint64_t rows,
-               int32_t *tokens, int32_t *targets) const;
-
-  /// Sequences consumed by `steps` optimizer steps. A resumed run with another
-  /// shape goes on where the other stopped: it passes the number it stored.
-  uint64_t consumed(uint64_t steps) const {
-    return origin + (steps - originStep) * shape.batch * shape.accumulate;
-  }
-  void resume(uint64_t consumedSequences, uint64_t atStep) {
-    origin = consumedSequences;
-    originStep = atStep;
-  }
-  /// Finished epochs after `steps` steps, as a fraction too.
-  double epochs(uint64_t steps) const {
-    return double(consumed(steps)) / double(dataset->windows());
-  }
-
-private:
-  TrainingBatches() = default;
-  const TokenDataset *dataset = nullptr;
-  uint64_t seed = 0, origin = 0, originStep = 0;
-  Shape shape;
-};
-
 } // namespace qrt
 
 #endif // QWEN_RUNTIME_DATA_LOADER_H

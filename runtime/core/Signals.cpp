@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <unistd.h>
 
 using namespace qrt;
 
@@ -18,18 +19,27 @@ std::atomic<int> caught{0};
 static_assert(std::atomic<int>::is_always_lock_free,
               "a signal handler may only use lock-free atomics");
 
-void handle(int signal) { caught.store(signal, std::memory_order_relaxed); }
+void endNow(int signal) { _exit(exitStatusOfSignal(signal)); }
 
-} // namespace
+void note(int signal) {
+  if (caught.exchange(signal, std::memory_order_relaxed) != 0)
+    endNow(signal);
+}
 
-void qrt::catchStopSignals() {
+void install(void (*handler)(int)) {
   struct sigaction action{};
-  action.sa_handler = handle;
+  action.sa_handler = handler;
   sigemptyset(&action.sa_mask);
-  // The second signal finds the default action again. System calls go on.
-  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  // System calls that wait go on.
+  action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }
+
+} // namespace
+
+void qrt::exitOnStopSignals() { install(endNow); }
+
+void qrt::catchStopSignals() { install(note); }
 
 int qrt::stopSignal() { return caught.load(std::memory_order_relaxed); }

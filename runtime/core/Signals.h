@@ -10,6 +10,10 @@
 
 namespace qrt {
 
+/// From now on SIGINT and SIGTERM end the process with the exit status 130 or
+/// 143 (without this, a signal would end it without a status).
+void exitOnStopSignals();
+
 /// From now on SIGINT and SIGTERM only set a flag, so that work can be finished
 /// and saved. A second signal ends the process at once.
 void catchStopSignals();

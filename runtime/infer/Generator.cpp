@@ -43,7 +43,6 @@ std::string_view qrt::nameOf(StopReason reason) {
 
 Expected<Generator> Generator::create(Session &session) {
   Generator generator;
-  generator.session = &session;
   const Manifest &manifest = session.manifest();
   int prefill = manifest.findEntry("prefill");
   int decode = manifest.findEntry("decode");
@@ -58,17 +57,19 @@ Expected<Generator> Generator::create(Session &session) {
     return makeError(6016, session.module().path(),
                      "damaged module: prefill has no output logits");
   generator.lastLogits.resize(logits->shape.back().size);
+  for (const char *name : {"prefill", "decode"}) {
+    QRT_ASSIGN_OR_RETURN(EntryCall call, session.prepare(name));
+    generator.calls.push_back(std::move(call));
+  }
   generator.maxContext = manifest.defaults.infer.context;
   generator.maxPrefill = entry.maxExtent("sequence");
   return generator;
 }
 
 Status Generator::feed(const int32_t *tokens, int64_t count, int64_t start) {
-  QRT_ASSIGN_OR_RETURN(EntryCall prefill, session->prepare("prefill"));
-  QRT_ASSIGN_OR_RETURN(EntryCall decode, session->prepare("decode"));
   for (int64_t done = 0; done < count;) {
     int64_t chunk = std::min(count - done, maxPrefill);
-    EntryCall &call = chunk == 1 ? decode : prefill;
+    EntryCall &call = calls[chunk == 1 ? 1 : 0];
     auto rowStart = static_cast<int32_t>(start + done);
     auto rowLength = static_cast<int32_t>(chunk);
     call.bindInput("tokens", tokens + done);

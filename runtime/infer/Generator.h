@@ -73,7 +73,8 @@ public:
 private:
   Generator() = default;
 
-  Session *session = nullptr;
+  /// The entries prefill and decode.
+  std::vector<EntryCall> calls;
   int64_t maxContext = 0, maxPrefill = 1;
   std::vector<float> lastLogits;
 };

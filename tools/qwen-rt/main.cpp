@@ -9,6 +9,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/core/Signals.h"
 #include "runtime/core/Suggest.h"
 #include "tools/qwen-rt/Command.h"
 
@@ -100,6 +101,7 @@ int usageError(CLI::App &app, const CLI::ParseError &error) {
 } // namespace
 
 int main(int argc, char **argv) {
+  exitOnStopSignals();
   CLI::App app{"Trains, evaluates, runs and measures the models that qwenc "
                "compiles.",
                "qwen-rt"};

@@ -118,9 +118,16 @@ void cpu::emitAttentionTile(SimdBuilder &b, ModuleOp module,
                 operands.k.stride};
     Matrix v = {b.at(operands.v.base, b.mul(s0, operands.v.stride), tile.v),
                 operands.v.stride};
-    emitGemm(b, module, {GemmForm::NT, tile.q, tile.k}, operands.q, k,
-             {buffers.scores, scoreStride}, operands.queries, count, headDim,
-             b.cst(0), buffers.gemm);
+    emitGemm(b, module,
+             {{GemmForm::NT, tile.q, tile.k},
+              operands.q,
+              k,
+              {buffers.scores, scoreStride},
+              operands.queries,
+              count,
+              headDim,
+              b.cst(0),
+              buffers.gemm});
     b.loop(operands.queries, 1, [&](Value t) {
       Value valid = b.sub(b.add(b.add(operands.first, t), 1), s0);
       Value row = b.at(buffers.scores, b.mul(t, tile.kKeys));
@@ -136,9 +143,16 @@ void cpu::emitAttentionTile(SimdBuilder &b, ModuleOp module,
         });
       });
     });
-    emitGemm(b, module, {GemmForm::NN, f32, tile.v},
-             {buffers.scores, scoreStride}, v, {buffers.out, outStride},
-             operands.queries, headDim, count, b.cst(1), buffers.gemm);
+    emitGemm(b, module,
+             {{GemmForm::NN, f32, tile.v},
+              {buffers.scores, scoreStride},
+              v,
+              {buffers.out, outStride},
+              operands.queries,
+              headDim,
+              count,
+              b.cst(1),
+              buffers.gemm});
   });
   finish(b, tile, operands, buffers);
 }

@@ -62,9 +62,16 @@ void cpu::emitLogits(SimdBuilder &b, ModuleOp module, const HeadLoss &head,
   Value hidden = b.cst(head.hidden);
   Matrix lhs = {b.at(x, b.mul(row, head.hidden), head.x), hidden};
   Matrix rhs = {b.at(weight, b.mul(column, head.hidden), head.weight), hidden};
-  emitGemm(b, module, {GemmForm::NT, head.x, head.weight}, lhs, rhs,
-           {tile, b.cst(head.kColumns)}, rows, columns, hidden, b.cst(0),
-           gemmScratch);
+  emitGemm(b, module,
+           {{GemmForm::NT, head.x, head.weight},
+            lhs,
+            rhs,
+            {tile, b.cst(head.kColumns)},
+            rows,
+            columns,
+            hidden,
+            b.cst(0),
+            gemmScratch});
 }
 
 //===----------------------------------------------------------------------===//

@@ -132,18 +132,57 @@ void AttentionGradEmitter::emitPair(Value q0, Value queries, Value s0,
   Matrix kBlock = advance(k, s0, tK), vBlock = advance(v, s0, tV);
   Matrix p = {scores, b.cst(kKeys)}, ds = {dScores, b.cst(kKeys)};
   Value zero = b.cst(0), one = b.cst(1);
-  emitGemm(b, module, {GemmForm::NT, tQ, tK}, q, kBlock, p, queries, keys,
-           headDimValue, zero, gemm);
-  emitGemm(b, module, {GemmForm::NT, tGrad, tV}, grad, vBlock, ds, queries,
-           keys, headDimValue, zero, gemm);
+  emitGemm(b, module,
+           {{GemmForm::NT, tQ, tK},
+            q,
+            kBlock,
+            p,
+            queries,
+            keys,
+            headDimValue,
+            zero,
+            gemm});
+  emitGemm(b, module,
+           {{GemmForm::NT, tGrad, tV},
+            grad,
+            vBlock,
+            ds,
+            queries,
+            keys,
+            headDimValue,
+            zero,
+            gemm});
   emitScores(q0, queries, s0, keys);
-  emitGemm(b, module, {GemmForm::TN, f32, tGrad}, p, grad,
-           advance(dValue, s0, f32), keys, headDimValue, queries, one, gemm);
-  emitGemm(b, module, {GemmForm::TN, f32, tQ}, ds, q, advance(dKey, s0, f32),
-           keys, headDimValue, queries, one, gemm);
-  emitGemm(b, module, {GemmForm::NN, f32, tK}, ds, kBlock,
-           {dQuery, b.cst(paddedDim(op))}, queries, headDimValue, keys, one,
-           gemm);
+  emitGemm(b, module,
+           {{GemmForm::TN, f32, tGrad},
+            p,
+            grad,
+            advance(dValue, s0, f32),
+            keys,
+            headDimValue,
+            queries,
+            one,
+            gemm});
+  emitGemm(b, module,
+           {{GemmForm::TN, f32, tQ},
+            ds,
+            q,
+            advance(dKey, s0, f32),
+            keys,
+            headDimValue,
+            queries,
+            one,
+            gemm});
+  emitGemm(b, module,
+           {{GemmForm::NN, f32, tK},
+            ds,
+            kBlock,
+            {dQuery, b.cst(paddedDim(op))},
+            queries,
+            headDimValue,
+            keys,
+            one,
+            gemm});
 }
 
 void AttentionGradEmitter::emitQueries(Value head, Value q0) {

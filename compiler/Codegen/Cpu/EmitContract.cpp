@@ -183,8 +183,9 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
     Matrix out = {tile, b.cst(c.blockN)};
     if (direct >= 0)
       out = {b.at(results[direct], b.add(b.mul(row, c.n), column)), b.cst(c.n)};
-    emitGemm(b, module, c.kind, lhs, rhs, out, rows, columns, k,
-             b.cst(accumulates), scratch);
+    emitGemm(
+        b, module,
+        {c.kind, lhs, rhs, out, rows, columns, k, b.cst(accumulates), scratch});
     if (direct < 0)
       status = emitEpilogue(b, c, pointers, results, tile, row, column, rows,
                             columns);

@@ -94,13 +94,26 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
         });
         Matrix dzTile = {dz, b.cst(head.kColumns)};
         Value xRow = b.mul(row0, head.hidden);
-        emitGemm(b, module, {GemmForm::TN, head.x, head.x}, dzTile,
-                 {b.at(x, xRow, head.x), hidden},
-                 {b.at(gradient, weightRow), hidden}, columns, hidden, rows,
-                 one, gemm);
-        emitGemm(b, module, {GemmForm::NN, head.x, head.weight}, dzTile,
-                 weights, {b.at(part, xRow), hidden}, rows, hidden, columns,
-                 b.select(b.eq(column, first), zero, one), gemm);
+        emitGemm(b, module,
+                 {{GemmForm::TN, head.x, head.x},
+                  dzTile,
+                  {b.at(x, xRow, head.x), hidden},
+                  {b.at(gradient, weightRow), hidden},
+                  columns,
+                  hidden,
+                  rows,
+                  one,
+                  gemm});
+        emitGemm(b, module,
+                 {{GemmForm::NN, head.x, head.weight},
+                  dzTile,
+                  weights,
+                  {b.at(part, xRow), hidden},
+                  rows,
+                  hidden,
+                  columns,
+                  b.select(b.eq(column, first), zero, one),
+                  gemm});
       });
     });
   });

@@ -12,7 +12,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Cpu/GemmKernel.h"
+#include "compiler/Codegen/Cpu/GemmBlocks.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -38,7 +39,7 @@ class GemmEmitter {
 public:
   GemmEmitter(SimdBuilder &b, const GemmKind &kind, const Blocking &blocking)
       : b(b), kind(kind), blocking(blocking) {}
-  void emit(Block *entry);
+  void emit(const GemmOperands &operands);
 
 private:
   void packB(Value j0, Value k0, Value nc, Value kc);
@@ -51,7 +52,7 @@ private:
   const GemmKind &kind;
   const Blocking &blocking;
   Matrix lhs, rhs, out;
-  Value m, n, k, accumulate, packedA, packedB;
+  Value packedA, packedB;
 };
 } // namespace
 
@@ -62,9 +63,33 @@ static Blocking blockingFor(const CpuTarget &target) {
   return {8, 2, 64, 256, 256};
 }
 
+static int64_t packedABytes(const CpuTarget &target) {
+  int64_t bytes = blockingFor(target).bytesA();
+  if (target.hasAmx())
+    bytes = std::max(bytes, amxBlocking().bytesA);
+  return llvm::alignTo(bytes, 64);
+}
+
+int64_t cpu::gemmPackedBytes(const CpuTarget &target) {
+  int64_t bytes = blockingFor(target).bytesB();
+  if (target.hasAmx())
+    bytes = std::max(bytes, amxBlocking().bytesB);
+  return llvm::alignTo(bytes, 64);
+}
+
 int64_t cpu::gemmScratchBytes(const CpuTarget &target) {
-  Blocking blocking = blockingFor(target);
-  return llvm::alignTo(blocking.bytesA(), 64) + blocking.bytesB();
+  return packedABytes(target) + gemmPackedBytes(target);
+}
+
+/// Tiles multiply bf16 only: no operand is ever rounded for them.
+static bool usesAmx(const GemmKind &kind, const CpuTarget &target) {
+  return target.hasAmx() && kind.lhs.isBF16() && kind.rhs.isBF16();
+}
+
+GemmLimits cpu::gemmReuseLimits(const GemmKind &kind, const CpuTarget &target) {
+  if (usesAmx(kind, target))
+    return {amxBlocking().blockN, amxBlocking().blockK};
+  return {blockingFor(target).blockN, blockingFor(target).blockK};
 }
 
 //===----------------------------------------------------------------------===//
@@ -221,25 +246,25 @@ void GemmEmitter::tile(Value ir, Value jr, Value row, Value column, Value mc,
       });
 }
 
-void GemmEmitter::emit(Block *entry) {
-  auto argument = [&](unsigned i) { return entry->getArgument(i); };
-  lhs = {argument(0), argument(1)};
-  rhs = {argument(2), argument(3)};
-  out = {argument(4), argument(5)};
-  m = argument(6), n = argument(7), k = argument(8);
-  accumulate = argument(9);
-  packedA = argument(10);
-  packedB = b.advance(packedA, llvm::alignTo(blocking.bytesA(), 64));
+void GemmEmitter::emit(const GemmOperands &operands) {
+  lhs = operands.lhs;
+  rhs = operands.rhs;
+  out = operands.out;
+  Value m = operands.m, n = operands.n, k = operands.k;
+  packedA = operands.packedA;
+  packedB = operands.packedB;
 
   b.loop(n, blocking.blockN, [&](Value j0) {
     Value nc = b.min(b.sub(n, j0), blocking.blockN);
     b.loop(k, blocking.blockK, [&](Value k0) {
       Value kc = b.min(b.sub(k, k0), blocking.blockK);
-      Value add = b.ne(b.add(accumulate, k0), b.cst(0));
-      if (kind.form == GemmForm::NT)
-        packBTransposed(j0, k0, nc, kc);
-      else
-        packB(j0, k0, nc, kc);
+      Value add = b.ne(b.add(operands.accumulate, k0), b.cst(0));
+      b.when(b.eq(operands.reuse, b.cst(0)), [&] {
+        if (kind.form == GemmForm::NT)
+          packBTransposed(j0, k0, nc, kc);
+        else
+          packB(j0, k0, nc, kc);
+      });
       b.loop(m, blocking.blockM, [&](Value i0) {
         Value mc = b.min(b.sub(m, i0), blocking.blockM);
         packA(i0, k0, mc, kc);
@@ -261,20 +286,41 @@ static StringRef formName(GemmForm form) {
   return form == GemmForm::NT ? "nt" : form == GemmForm::NN ? "nn" : "tn";
 }
 
-void cpu::emitGemm(SimdBuilder &b, ModuleOp module, const GemmKind &kind,
-                   Matrix lhs, Matrix rhs, Matrix out, Value m, Value n,
-                   Value k, Value accumulate, Value scratch) {
+void cpu::emitGemm(SimdBuilder &b, ModuleOp module, const GemmCall &call) {
+  const GemmKind &kind = call.kind;
   std::string name;
   llvm::raw_string_ostream(name)
       << "gemm_" << formName(kind.form) << "_" << kind.lhs << "_" << kind.rhs;
-  SmallVector<Value> operands = {lhs.base, lhs.stride, rhs.base, rhs.stride,
-                                 out.base, out.stride, m,        n,
-                                 k,        accumulate, scratch};
+  Value packed = call.packed;
+  if (!packed)
+    packed = b.advance(call.scratch, packedABytes(b.target));
+  Value reuse = call.reuse ? call.reuse : b.cst(0);
+  SmallVector<Value> operands = {
+      call.lhs.base, call.lhs.stride, call.rhs.base, call.rhs.stride,
+      call.out.base, call.out.stride, call.m,        call.n,
+      call.k,        call.accumulate, reuse,         call.scratch,
+      packed};
   auto [fn, isNew] = getOrCreateHelper(module, b.target, name,
                                        ValueRange(operands).getTypes());
   if (isNew) {
     SimdBuilder inner(fn, b.target);
-    GemmEmitter(inner, kind, blockingFor(b.target)).emit(&fn.getBody().front());
+    auto argument = [fn = fn](unsigned i) -> Value {
+      return func::FuncOp(fn).getArgument(i);
+    };
+    GemmOperands arguments = {{argument(0), argument(1)},
+                              {argument(2), argument(3)},
+                              {argument(4), argument(5)},
+                              argument(6),
+                              argument(7),
+                              argument(8),
+                              argument(9),
+                              argument(10),
+                              argument(11),
+                              argument(12)};
+    if (usesAmx(kind, b.target))
+      emitAmxGemm(inner, kind.form, arguments);
+    else
+      GemmEmitter(inner, kind, blockingFor(b.target)).emit(arguments);
   }
   func::CallOp::create(b.b, b.loc, fn, operands);
 }

@@ -36,14 +36,34 @@ struct Matrix {
   mlir::Value base, stride;
 };
 
-/// Bytes of scratch that a call needs, 64-byte aligned.
-int64_t gemmScratchBytes(const CpuTarget &target);
+/// Largest n and k of a product whose packed B a later call can use again.
+struct GemmLimits {
+  int64_t n, k;
+};
+GemmLimits gemmReuseLimits(const GemmKind &kind, const CpuTarget &target);
 
-/// Emits a call: C (f32) = A B, or C += A B if `accumulate` (i64, not 0).
-/// Writes exactly the m x n elements of C. Requires k >= 1.
-void emitGemm(SimdBuilder &b, mlir::ModuleOp module, const GemmKind &kind,
-              Matrix lhs, Matrix rhs, Matrix out, mlir::Value m, mlir::Value n,
-              mlir::Value k, mlir::Value accumulate, mlir::Value scratch);
+/// Bytes of scratch that a call of any kind needs: packed A, packed B.
+int64_t gemmScratchBytes(const CpuTarget &target);
+/// Bytes of the packed B alone.
+int64_t gemmPackedBytes(const CpuTarget &target);
+
+/// One product: C (f32) = A B, or C += A B if `accumulate` (i64) is not 0.
+/// Writes exactly the m x n elements of C; k >= 1.
+struct GemmCall {
+  GemmKind kind;
+  Matrix lhs, rhs, out;
+  mlir::Value m, n, k;
+  mlir::Value accumulate;
+  /// gemmScratchBytes of private memory, 64-byte aligned.
+  mlir::Value scratch;
+  /// Where B is packed, gemmPackedBytes; null: in the scratch.
+  mlir::Value packed = {};
+  /// Not 0 (i64): `packed` holds this B from a call before, of the same kind
+  /// and within the limits; null: it does not.
+  mlir::Value reuse = {};
+};
+
+void emitGemm(SimdBuilder &b, mlir::ModuleOp module, const GemmCall &call);
 
 } // namespace qwen::cpu
 

@@ -28,7 +28,7 @@ using Position = Normalizer::Position;
 constexpr size_t sliceBytes = size_t(1) << 18;
 /// A word that is longer is cut: the price of bounded memory on a file without
 /// any place to cut.
-constexpr size_t maxPending = size_t(64) << 20;
+constexpr size_t maxPending = size_t(16) << 20;
 
 class BpeEncoder final : public StreamEncoder {
 public:

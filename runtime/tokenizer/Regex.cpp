@@ -7,6 +7,8 @@
 
 #include "runtime/tokenizer/Regex.h"
 
+#include <algorithm>
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -16,7 +18,7 @@ namespace {
 
 constexpr int regexCode = 4006;
 /// Far above what a pattern needs on real text, far below a second of work for
-/// one match.
+/// one match; plus some for each byte.
 constexpr uint32_t matchLimit = 2000000;
 constexpr uint32_t depthLimit = 20000;
 constexpr size_t maxPatternBytes = 16384;
@@ -179,7 +181,6 @@ RegexMatcher::RegexMatcher(std::shared_ptr<const Regex> r)
     : regex(std::move(r)) {
   data = pcre2_match_data_create(1, nullptr);
   pcre2_match_context *match = pcre2_match_context_create(nullptr);
-  pcre2_set_match_limit(match, matchLimit);
   pcre2_set_depth_limit(match, depthLimit);
   context = match;
 }
@@ -199,6 +200,11 @@ RegexMatcher::~RegexMatcher() {
 RegexMatcher::Result RegexMatcher::find(std::string_view text, size_t from,
                                         bool more) {
   auto *matchData = static_cast<pcre2_match_data *>(data);
+  // A run of white space may be as long as the text, and is gone through a few
+  // times; what grows faster than that is refused.
+  uint64_t limit = matchLimit + uint64_t(16) * (text.size() - from);
+  pcre2_set_match_limit(static_cast<pcre2_match_context *>(context),
+                        uint32_t(std::min<uint64_t>(limit, UINT32_MAX)));
   uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY |
                      (more ? uint32_t(PCRE2_PARTIAL_HARD) : 0u);
   int rc = pcre2_match(static_cast<pcre2_code *>(regex->code),

@@ -151,6 +151,8 @@ TEST(Tokenizer, LongRunsTakeLinearTime) {
       text += unit;
     EXPECT_EQ(t->decodeBytes(ids(*t, text)), text);
   }
+  std::string spaces(size_t(16) << 20, ' ');
+  EXPECT_EQ(t->decodeBytes(ids(*t, spaces)), spaces);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
 }
 

@@ -162,7 +162,9 @@ private:
     Status status = spec.byteLevel ? drainPattern(more && !pieceTooLong())
                                    : drainChars(more && !pieceTooLong());
     // Looking again at a long rest after each slice would be quadratic.
-    pieceWanted = piece.size() > sliceBytes ? piece.size() * 2 : 0;
+    pieceWanted = piece.size() > sliceBytes
+                      ? std::min(piece.size() * 2, maxPending + 1)
+                      : 0;
     return status;
   }
 

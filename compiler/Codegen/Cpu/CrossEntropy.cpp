@@ -58,12 +58,17 @@ Value cpu::loadTarget(SimdBuilder &b, const HeadLoss &head, Value targets,
 
 void cpu::emitLogits(SimdBuilder &b, ModuleOp module, const HeadLoss &head,
                      Value x, Value weight, Value row, Value rows, Value column,
-                     Value columns, Value tile, Value gemmScratch) {
+                     Value columns, Value tile, Value gemmScratch, Value packed,
+                     Value reuse) {
   Value hidden = b.cst(head.hidden);
   Matrix lhs = {b.at(x, b.mul(row, head.hidden), head.x), hidden};
   Matrix rhs = {b.at(weight, b.mul(column, head.hidden), head.weight), hidden};
+  GemmKind kind = {GemmForm::NT, head.x, head.weight};
+  GemmLimits limits = gemmReuseLimits(kind, b.target);
+  if (head.kColumns > limits.n || head.hidden > limits.k)
+    reuse = {};
   emitGemm(b, module,
-           {{GemmForm::NT, head.x, head.weight},
+           {kind,
             lhs,
             rhs,
             {tile, b.cst(head.kColumns)},
@@ -71,7 +76,9 @@ void cpu::emitLogits(SimdBuilder &b, ModuleOp module, const HeadLoss &head,
             columns,
             hidden,
             b.cst(0),
-            gemmScratch});
+            gemmScratch,
+            packed,
+            reuse});
 }
 
 //===----------------------------------------------------------------------===//
@@ -149,8 +156,8 @@ static Task emitSlots(kernel::FuncOp fn, int64_t index, unsigned x,
   Value tile = b.scratch(), gemm = b.advance(tile, head.kTileBytes);
   b.loop(b.begin(), b.end(), 1, [&](Value unit) {
     Value slot = b.rem(unit, head.slots());
-    Value row0 = b.mul(b.div(unit, head.slots()), head.kRows);
-    Value rows = b.min(b.sub(b.rows(), row0), head.kRows);
+    Value firstRow = b.mul(b.div(unit, head.slots()), head.kUnitRows);
+    Value lastRow = b.min(b.add(firstRow, head.kUnitRows), b.rows());
     Value first = b.mul(slot, head.slotColumns());
     Value last = b.min(b.add(first, head.slotColumns()), head.vocabulary);
     auto placesOf = [&](Value row) {
@@ -159,31 +166,36 @@ static Task emitSlots(kernel::FuncOp fn, int64_t index, unsigned x,
                        b.at(workspace.sums, place),
                        b.at(workspace.columns, place, i32)};
     };
-    b.loop(rows, 1, [&](Value i) {
-      RowPlaces places = placesOf(b.add(row0, i));
+    b.loop(firstRow, lastRow, 1, [&](Value row) {
+      RowPlaces places = placesOf(row);
       b.store(b.KernelBuilder::f32(-kInfinity), places.maximum);
       b.store(b.KernelBuilder::f32(0), places.sum);
       b.store(b.i32(kNoColumn), places.column);
     });
     b.loop(first, last, head.kColumns, [&](Value column) {
       Value columns = b.min(b.sub(last, column), head.kColumns);
-      emitLogits(b, module, head, b.argument(x), b.argument(weight), row0, rows,
-                 column, columns, tile, gemm);
-      b.loop(rows, 1, [&](Value i) {
-        Value row = b.add(row0, i);
-        Value line = b.at(tile, b.mul(i, head.kColumns));
-        emitRow(b, head, findsBest, line, column, columns, placesOf(row));
-        Value chosen =
-            b.sub(loadTarget(b, head, b.argument(targets), row), column);
-        b.when(b.both(b.ge(chosen, b.cst(0)), b.lt(chosen, columns)), [&] {
-          b.store(b.load(f32, b.at(line, chosen)), b.at(workspace.chosen, row));
+      b.loop(firstRow, lastRow, head.kRows, [&](Value row0) {
+        Value rows = b.min(b.sub(lastRow, row0), head.kRows);
+        Value reuse = b.select(b.eq(row0, firstRow), b.cst(0), b.cst(1));
+        emitLogits(b, module, head, b.argument(x), b.argument(weight), row0,
+                   rows, column, columns, tile, gemm, {}, reuse);
+        b.loop(rows, 1, [&](Value i) {
+          Value row = b.add(row0, i);
+          Value line = b.at(tile, b.mul(i, head.kColumns));
+          emitRow(b, head, findsBest, line, column, columns, placesOf(row));
+          Value chosen =
+              b.sub(loadTarget(b, head, b.argument(targets), row), column);
+          b.when(b.both(b.ge(chosen, b.cst(0)), b.lt(chosen, columns)), [&] {
+            b.store(b.load(f32, b.at(line, chosen)),
+                    b.at(workspace.chosen, row));
+          });
         });
       });
     });
   });
   AffineExpr rows = getAffineSymbolExpr(2, fn.getContext());
-  return b.task(AffineMap::get(0, 3, rows.ceilDiv(head.kRows) * head.slots()),
-                1);
+  return b.task(
+      AffineMap::get(0, 3, rows.ceilDiv(head.kUnitRows) * head.slots()), 1);
 }
 
 //===----------------------------------------------------------------------===//

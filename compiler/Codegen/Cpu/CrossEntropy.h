@@ -26,6 +26,8 @@ struct HeadLoss {
   static constexpr int64_t kSlots = kLanes;
   /// The tile of logits.
   static constexpr int64_t kRows = 256, kColumns = 256;
+  /// Rows of one unit: its columns of the weight are packed once for them.
+  static constexpr int64_t kUnitRows = 1024;
   /// Rows whose losses one unit adds up.
   static constexpr int64_t kBlock = 64;
   static constexpr int64_t kTileBytes = 4 * kRows * kColumns;
@@ -56,11 +58,13 @@ struct HeadWorkspace {
 };
 
 /// Logits of rows [row, row + rows) and columns [column, column + columns) into
-/// the tile at `tile`, before the softcap.
+/// the tile at `tile`, before the softcap. `packed` and `reuse` as in GemmCall,
+/// for the same columns; ignored if the hidden dimension is too large for it.
 void emitLogits(SimdBuilder &b, mlir::ModuleOp module, const HeadLoss &head,
                 mlir::Value x, mlir::Value weight, mlir::Value row,
                 mlir::Value rows, mlir::Value column, mlir::Value columns,
-                mlir::Value tile, mlir::Value gemmScratch);
+                mlir::Value tile, mlir::Value gemmScratch, mlir::Value packed,
+                mlir::Value reuse);
 
 /// The target of a row if it counts, else -1 (i64).
 mlir::Value loadTarget(SimdBuilder &b, const HeadLoss &head,

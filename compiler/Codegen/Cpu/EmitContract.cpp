@@ -32,6 +32,9 @@ struct Contract {
   /// The block of one unit.
   int64_t blockM, blockN;
 
+  /// B stays packed from one block of rows to the next.
+  bool reuses;
+
   int64_t panels() const { return llvm::divideCeil(n, blockN); }
   bool rowsOfResult() const { return ShapedType::isDynamic(m); }
 };
@@ -41,7 +44,7 @@ static int64_t dim(Value value, unsigned index) {
   return cast<RankedTensorType>(value.getType()).getDimSize(index);
 }
 
-static FailureOr<Contract> analyze(kernel::FuncOp fn) {
+static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
   Contract c;
   c.fn = fn;
   c.product = nullptr;
@@ -80,8 +83,12 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn) {
            failure();
   }
   // Enough units for some threads, large enough to pay for packing.
+  bool fast = target.hasAmx() && c.kind.lhs.isBF16() && c.kind.rhs.isBF16();
+  int64_t wide = fast ? 128 : 64;
   c.blockM = c.rowsOfResult() ? 256 : std::min<int64_t>(c.m, 128);
-  c.blockN = std::min<int64_t>(llvm::alignTo(c.n, 32), 64);
+  c.blockN = std::min<int64_t>(llvm::alignTo(c.n, 32), wide);
+  GemmLimits limits = gemmReuseLimits(c.kind, target);
+  c.reuses = c.rowsOfResult() && c.k <= limits.k && c.blockN <= limits.n;
   return c;
 }
 
@@ -144,7 +151,7 @@ static LogicalResult emitEpilogue(SimdBuilder &b, Contract &c,
 
 FailureOr<KernelCode>
 cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
-  FailureOr<Contract> analyzed = analyze(fn);
+  FailureOr<Contract> analyzed = analyze(fn, target);
   if (failed(analyzed))
     return failure();
   Contract &c = *analyzed;
@@ -165,12 +172,19 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
   Value scratch = b.scratch();
   Value tile = b.advance(scratch, gemmBytes);
 
+  // Blocks of rows are innermost: those of one chunk share the packed B.
+  Value rowBlocks = b.ceilDiv(m, c.blockM);
   LogicalResult status = success();
   b.loop(b.begin(), b.end(), 1, [&](Value unit) {
-    Value row = b.mul(b.div(unit, c.panels()), c.blockM);
-    Value column = b.mul(b.rem(unit, c.panels()), c.blockN);
+    Value rowBlock = b.rem(unit, rowBlocks);
+    Value row = b.mul(rowBlock, c.blockM);
+    Value column = b.mul(b.div(unit, rowBlocks), c.blockN);
     Value rows = b.min(b.sub(m, row), c.blockM);
     Value columns = b.min(b.sub(n, column), c.blockN);
+    Value reuse;
+    if (c.reuses)
+      reuse = b.select(b.both(b.ne(unit, b.begin()), b.ne(rowBlock, b.cst(0))),
+                       b.cst(1), b.cst(0));
     // Where the block's rows of A and columns of B begin.
     Value lhsOffset =
         c.kind.form == GemmForm::TN ? row : b.mul(row, c.strideLhs);
@@ -183,9 +197,18 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
     Matrix out = {tile, b.cst(c.blockN)};
     if (direct >= 0)
       out = {b.at(results[direct], b.add(b.mul(row, c.n), column)), b.cst(c.n)};
-    emitGemm(
-        b, module,
-        {c.kind, lhs, rhs, out, rows, columns, k, b.cst(accumulates), scratch});
+    emitGemm(b, module,
+             {c.kind,
+              lhs,
+              rhs,
+              out,
+              rows,
+              columns,
+              k,
+              b.cst(accumulates),
+              scratch,
+              {},
+              reuse});
     if (direct < 0)
       status = emitEpilogue(b, c, pointers, results, tile, row, column, rows,
                             columns);
@@ -200,7 +223,8 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
   if (c.rowsOfResult())
     units = getAffineSymbolExpr(2, context).ceilDiv(c.blockM);
   units = units * c.panels();
-  code.tasks.push_back(b.task(AffineMap::get(0, 3, units), /*grain=*/1));
+  code.tasks.push_back(b.task(AffineMap::get(0, 3, units),
+                              /*grain=*/c.rowsOfResult() ? 2 : 1));
   code.scratchBytes = gemmBytes + (direct < 0 ? 4 * c.blockM * c.blockN : 0);
   return code;
 }

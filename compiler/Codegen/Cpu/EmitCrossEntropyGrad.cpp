@@ -72,7 +72,13 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
   Value gradient = resultPointer(b, places.op.getResult());
   Value seed = b.load(f32, places.seed(b));
   Value logits = b.scratch(), dz = b.advance(logits, head.kTileBytes);
-  Value gemm = b.advance(dz, head.kTileBytes);
+  // Both packed forms of the columns' weight, and what a product needs.
+  Value packedNT = b.advance(dz, head.kTileBytes);
+  Value packedNN = b.advance(packedNT, gemmPackedBytes(target));
+  Value gemm = b.advance(packedNN, gemmPackedBytes(target));
+  GemmKind toInput = {GemmForm::NN, head.x, head.weight};
+  GemmLimits limits = gemmReuseLimits(toInput, target);
+  bool reuses = head.hidden <= limits.n && head.kColumns <= limits.k;
   Value hidden = b.cst(head.hidden), zero = b.cst(0), one = b.cst(1);
   b.loop(b.begin(), b.end(), 1, [&](Value slot) {
     Value first = b.mul(slot, head.slotColumns());
@@ -84,8 +90,9 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
       Matrix weights = {b.at(weight, weightRow, head.weight), hidden};
       b.loop(b.rows(), head.kRows, [&](Value row0) {
         Value rows = b.min(b.sub(b.rows(), row0), head.kRows);
+        Value reuse = b.select(b.eq(row0, zero), zero, one);
         emitLogits(b, module, head, x, weight, row0, rows, column, columns,
-                   logits, gemm);
+                   logits, gemm, packedNT, reuse);
         b.loop(rows, 1, [&](Value i) {
           Value row = b.add(row0, i), line = b.mul(i, head.kColumns);
           emitRow(b, head, b.at(logits, line), b.at(dz, line, head.x), column,
@@ -105,7 +112,7 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
                   one,
                   gemm});
         emitGemm(b, module,
-                 {{GemmForm::NN, head.x, head.weight},
+                 {toInput,
                   dzTile,
                   weights,
                   {b.at(part, xRow), hidden},
@@ -113,7 +120,9 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
                   hidden,
                   columns,
                   b.select(b.eq(column, first), zero, one),
-                  gemm});
+                  gemm,
+                  packedNN,
+                  reuses ? reuse : Value()});
       });
     });
   });
@@ -163,7 +172,8 @@ FailureOr<KernelCode> cpu::emitCrossEntropyGrad(kernel::FuncOp fn,
   int64_t index = code.tasks.size();
   code.tasks.push_back(emitSlots(places, index, head, target, module));
   code.tasks.push_back(emitSum(places, index + 1, head, target, module));
-  code.scratchBytes = 2 * HeadLoss::kTileBytes + gemmScratchBytes(target);
+  code.scratchBytes = 2 * HeadLoss::kTileBytes + 2 * gemmPackedBytes(target) +
+                      gemmScratchBytes(target);
   return code;
 }
 

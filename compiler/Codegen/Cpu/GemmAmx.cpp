@@ -37,10 +37,12 @@ private:
   void packBPairs(Value j0, Value k0, Value nc, Value kc);
   void packARows(Value i0, Value k0, Value mc, Value kc);
   void packATransposed(Value i0, Value k0, Value mc, Value kc);
-  /// Rows `row` and `row` + 1 of a matrix as pairs in 16 dwords from `column`;
-  /// zeros for columns from `columns` on and rows from `rows` on.
+  /// Rows `row` and `row` + 1 of a matrix as pairs in 16 dwords from `column`.
+  Value loadPairs(const Matrix &matrix, Value row, Value column);
+  /// The same with zeros for columns from `columns` on and rows from `rows` on.
   Value loadPairs(const Matrix &matrix, Value row, Value rows, Value column,
                   Value columns);
+  Value joinPairs(Value low, Value high);
 
   // Tiles.
   Value intrinsic(StringRef name, Type result, ValueRange operands);
@@ -106,6 +108,19 @@ void AmxGemmEmitter::packBTransposed(Value j0, Value k0, Value nc, Value kc) {
   });
 }
 
+Value AmxGemmEmitter::joinPairs(Value low, Value high) {
+  low = arith::ExtUIOp::create(b.b, b.loc, b.vec(i32), low);
+  high = arith::ExtUIOp::create(b.b, b.loc, b.vec(i32), high);
+  high = arith::ShLIOp::create(b.b, b.loc, high, b.constant(b.vec(i32), 16));
+  return arith::OrIOp::create(b.b, b.loc, low, high);
+}
+
+Value AmxGemmEmitter::loadPairs(const Matrix &matrix, Value row, Value column) {
+  Value low = b.at(matrix.base, b.add(b.mul(row, matrix.stride), column), bf16);
+  Value high = b.at(low, matrix.stride, bf16);
+  return joinPairs(b.load(b.vec(i16), low), b.load(b.vec(i16), high));
+}
+
 Value AmxGemmEmitter::loadPairs(const Matrix &matrix, Value row, Value rows,
                                 Value column, Value columns) {
   auto half = [&](int64_t offset) -> Value {
@@ -113,12 +128,10 @@ Value AmxGemmEmitter::loadPairs(const Matrix &matrix, Value row, Value rows,
     Value count = b.select(b.lt(r, rows), b.sub(columns, column), b.cst(0));
     Value address =
         b.at(matrix.base, b.add(b.mul(r, matrix.stride), column), bf16);
-    Value bits = b.maskedLoad(b.vec(i16), address, {}, b.mask(count));
-    return arith::ExtUIOp::create(b.b, b.loc, b.vec(i32), bits);
+    return b.maskedLoad(b.vec(i16), address, {}, b.mask(count));
   };
-  Value low = half(0), high = half(1);
-  high = arith::ShLIOp::create(b.b, b.loc, high, b.constant(b.vec(i32), 16));
-  return arith::OrIOp::create(b.b, b.loc, low, high);
+  Value low = half(0);
+  return joinPairs(low, half(1));
 }
 
 // Rows of B are contiguous: two of them interleave.
@@ -133,10 +146,21 @@ void AmxGemmEmitter::packBPairs(Value j0, Value k0, Value nc, Value kc) {
                        bf16);
     b.loop(depth, kDepth, [&](Value k) {
       Value tile = b.at(panel, b.mul(k, kBlock), bf16);
-      b.loop(b.cst(kRows), 1, [&](Value p) {
-        Value pairs = loadPairs(block, b.add(k, b.mul(p, 2)), kc, j, nc);
-        b.store(pairs, b.at(tile, b.mul(p, kDepth), bf16));
-      });
+      Value inside =
+          b.both(b.le(b.add(k, kDepth), kc), b.le(b.add(j, kRows), nc));
+      b.when(
+          inside,
+          [&] {
+            for (int64_t p = 0; p < kRows; ++p)
+              b.store(loadPairs(block, b.add(k, 2 * p), j),
+                      b.advance(tile, p * 64));
+          },
+          [&] {
+            b.loop(b.cst(kRows), 1, [&](Value p) {
+              Value pairs = loadPairs(block, b.add(k, b.mul(p, 2)), kc, j, nc);
+              b.store(pairs, b.at(tile, b.mul(p, kDepth), bf16));
+            });
+          });
     });
   });
 }
@@ -164,13 +188,23 @@ void AmxGemmEmitter::packATransposed(Value i0, Value k0, Value mc, Value kc) {
   b.loop(b.roundUp(mc, kBlock), kRows, [&](Value i) {
     Value target = b.at(o.packedA, b.mul(i, strideA()), bf16);
     b.loop(kc, kDepth, [&](Value k) {
-      SmallVector<Value> rows;
-      for (int64_t p = 0; p < kRows; ++p)
-        rows.push_back(loadPairs(block, b.add(k, 2 * p), kc, i, mc));
-      b.transpose(rows);
-      Value line = b.at(target, k, bf16);
-      for (int64_t r = 0; r < kRows; ++r)
-        b.store(rows[r], b.at(line, r * strideA(), bf16));
+      auto pack = [&](llvm::function_ref<Value(Value)> pairsOf) {
+        SmallVector<Value> rows;
+        for (int64_t p = 0; p < kRows; ++p)
+          rows.push_back(pairsOf(b.add(k, 2 * p)));
+        b.transpose(rows);
+        Value line = b.at(target, k, bf16);
+        for (int64_t r = 0; r < kRows; ++r)
+          b.store(rows[r], b.at(line, r * strideA(), bf16));
+      };
+      Value inside =
+          b.both(b.le(b.add(k, kDepth), kc), b.le(b.add(i, kRows), mc));
+      b.when(
+          inside,
+          [&] { pack([&](Value r) { return loadPairs(block, r, i); }); },
+          [&] {
+            pack([&](Value r) { return loadPairs(block, r, kc, i, mc); });
+          });
     });
   });
 }

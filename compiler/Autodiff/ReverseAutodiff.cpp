@@ -6,11 +6,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Autodiff/AdjointRules.h"
+#include "compiler/Autodiff/Differentiate.h"
 #include "compiler/Autodiff/Passes.h"
 #include "compiler/Autodiff/SaveForBackward.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -202,8 +205,12 @@ LogicalResult StepAdjoint::visitLayers(LayersOp layers) {
     bool used = false;
     for (GetParamOp get : layers.getBlock().getOps<GetParamOp>())
       used |= get.getParamAttr().getAttr() == symbol;
-    if (!used || !param.getLayers())
+    if (!used)
       continue;
+    if (!param.getLayers())
+      return param.emitOpError("parameter ")
+             << symbol.getValue()
+             << " has no layers and is trained inside of them";
     params.push_back(symbol);
     states.push_back(acc);
     adjoint.accumulators[symbol] =
@@ -228,6 +235,17 @@ LogicalResult StepAdjoint::visitLayers(LayersOp layers) {
       return emitError(
           value.getLoc(),
           "a value from outside of the layers needs a gradient inside");
+  for (ValueRange args : {layers.getSliceArgs(), layers.getStateArgs()})
+    for (Value arg : args)
+      if (adjoint.grad(arg))
+        return emitError(arg.getLoc(),
+                         "a slice or state of the layers needs a gradient");
+  for (ResultRange results :
+       {layers.getStackedResults(), layers.getStateResults()})
+    for (Value result : results)
+      if (grad(result))
+        return emitError(loc, "a stacked result or state of the layers has a "
+                              "gradient");
 
   LayersOp forward = withStacked(layers, adjoint.saved);
   numSaved += adjoint.saved.size();
@@ -236,7 +254,7 @@ LogicalResult StepAdjoint::visitLayers(LayersOp layers) {
   auto backward = LayersOp::create(
       b, loc, types, carried,
       forward.getStackedResults().take_back(adjoint.saved.size()), states,
-      forward.getCount(), forward.getBegin(), /*reverse=*/true);
+      forward.getCount(), forward.getBegin(), !forward.getReverse());
   backward.getBody().takeBody(region);
 
   for (auto [init, gradient] : llvm::zip(
@@ -317,6 +335,63 @@ static void eraseDeadOps(Block &block) {
     if (isOpTriviallyDead(&op))
       op.erase();
   }
+}
+
+static bool isFloat(Value value) {
+  return isa<FloatType>(getElementTypeOrSelf(value.getType()));
+}
+
+FailureOr<func::FuncOp> qwen::differentiate(func::FuncOp func) {
+  auto module = func->getParentOfType<ModuleOp>();
+  OpBuilder b(func.getContext());
+  b.setInsertionPointAfter(func);
+  auto result =
+      func::FuncOp::create(b, func.getLoc(), func.getSymName().str() + "_grad",
+                           func.getFunctionType());
+  IRMapping map;
+  func.getBody().cloneInto(&result.getBody(), map);
+  saveForBackward(result);
+
+  Block &body = result.getBody().front();
+  Operation *ret = body.getTerminator();
+  b.setInsertionPoint(ret);
+  StepAdjoint adjoint(b, module);
+  SmallVector<Value> inputs(body.getArguments());
+  for (Value value : SmallVector<Value>(ret->getOperands()))
+    if (isFloat(value))
+      adjoint.add(value, body.addArgument(value.getType(), value.getLoc()));
+  for (auto param : module.getOps<ParamOp>()) {
+    Type type = param.getType();
+    if (param.getLayers())
+      type = LayersOp::stack(type, *param.getLayers());
+    adjoint.accumulators[param.getSymNameAttr()] =
+        ZerosOp::create(b, param.getLoc(), type);
+  }
+  if (failed(adjoint.run(body))) {
+    result.erase();
+    return failure();
+  }
+
+  SmallVector<Value> results;
+  for (Value value : ret->getOperands()) {
+    Value other = adjoint.replaced.lookup(value);
+    results.push_back(other ? other : value);
+  }
+  for (Value input : inputs) {
+    if (!isFloat(input))
+      continue;
+    Value gradient = adjoint.grad(input);
+    results.push_back(
+        gradient ? gradient
+                 : ZerosOp::create(b, input.getLoc(), input.getType()));
+  }
+  for (auto &[symbol, gradient] : adjoint.accumulators)
+    results.push_back(gradient);
+  ret->setOperands(results);
+  result.setType(b.getFunctionType(body.getArgumentTypes(),
+                                   ValueRange(results).getTypes()));
+  eraseDeadOps(body);
+  return result;
 }
 
 void ReverseAutodiff::runOnOperation() {

@@ -17,14 +17,6 @@ using namespace qwen;
 using Values = SmallVector<Value>;
 using Result = FailureOr<Values>;
 
-/// The leading dimensions' letters of a tensor whose last dimension is named
-/// apart: "m" for rows, "ma" for batch and sequence.
-static std::string leading(Value value) {
-  return StringRef("mabcdef")
-      .take_front(DecomposeBuilder::rank(value) - 1)
-      .str();
-}
-
 //===----------------------------------------------------------------------===//
 // Elementwise and shape ops
 //===----------------------------------------------------------------------===//
@@ -90,7 +82,7 @@ Result EmbeddingGradOp::decompose(OpBuilder &b, ValueRange in) {
 
 Result LinearOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
-  std::string rows = leading(in[0]);
+  std::string rows = d.rowLetters(in[0]);
   Value y = d.contract(rows + "k,nk->" + rows + "n", in[0], in[1]);
   if (in.size() > 2)
     y = d.add(y, d.alongColumns(d.widen(in[2]), y));
@@ -99,14 +91,14 @@ Result LinearOp::decompose(OpBuilder &b, ValueRange in) {
 
 Result LinearInputGradOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
-  std::string rows = leading(in[0]);
+  std::string rows = d.rowLetters(in[0]);
   return Values{d.roundTo(
       d.contract(rows + "k,kn->" + rows + "n", in[0], in[1]), getType())};
 }
 
 Result LinearWeightGradOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
-  std::string rows = leading(in[0]);
+  std::string rows = d.rowLetters(in[0]);
   Value product = d.contract(rows + "n," + rows + "k->nk", in[0], in[1]);
   return Values{d.add(in[2], product)};
 }

@@ -94,6 +94,11 @@ public:
   Value sumAll(Value value);
   Value sum(Value value, llvm::ArrayRef<int64_t> dims);
 
+  /// The letters of all dimensions but the last: "m" for rows, "ma" for batch
+  /// and sequence. Later letters of the alphabet are free for the others.
+  static std::string rowLetters(Value value) {
+    return llvm::StringRef("mabcdef").take_front(rank(value) - 1).str();
+  }
   Value contract(llvm::StringRef spec, Value lhs, Value rhs);
   Value slice(Value value, int64_t begin, int64_t size);
   Value concat(Value lhs, Value rhs);

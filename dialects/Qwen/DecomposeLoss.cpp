@@ -15,7 +15,7 @@ using Values = SmallVector<Value>;
 using Result = FailureOr<Values>;
 
 namespace {
-/// What the loss and its gradient share. Shapes: [b, t, v] and [b, t].
+/// What the loss and its gradient share. Shapes: [rows..., v] and [rows...].
 struct CrossEntropy {
   Value valid;  // f: 1 where the target counts
   Value onehot; // f: 1 at the target
@@ -29,7 +29,7 @@ static CrossEntropy crossEntropy(DecomposeBuilder &d, Value logits,
   CrossEntropy ce;
   Value valid = d.ge(targets, d.intSplat(targets, 0));
   ce.valid = d.toFloat(valid);
-  Value v = d.iota(d.type(logits).getShape(), 2);
+  Value v = d.iota(d.type(logits).getShape(), d.rank(logits) - 1);
   ce.onehot = d.toFloat(d.eq(v, d.alongRow(targets, v)));
   Value max = d.maxLast(logits);
   Value e = d.exp(d.sub(logits, d.alongRow(max, logits)));
@@ -51,6 +51,12 @@ static CrossEntropy crossEntropy(DecomposeBuilder &d, Value logits,
   return ce;
 }
 
+/// x weight^T: [rows..., v].
+static Value project(DecomposeBuilder &d, Value x, Value weight) {
+  std::string rows = d.rowLetters(x);
+  return d.contract(rows + "k,vk->" + rows + "v", x, weight);
+}
+
 /// cap tanh(z / cap), and its derivative 1 - tanh^2; z itself if cap is 0.
 static Value softcap(DecomposeBuilder &d, Value z, double cap, Value *slope) {
   if (cap == 0)
@@ -69,7 +75,7 @@ Result CrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
 
 Result LinearCrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
-  Value logits = d.contract("btk,vk->btv", in[0], in[1]);
+  Value logits = project(d, in[0], in[1]);
   logits = softcap(d, logits, getCap().convertToDouble(), nullptr);
   CrossEntropy ce = crossEntropy(d, logits, in[2]);
   return Values{ce.loss, ce.count, ce.correct};
@@ -77,7 +83,7 @@ Result LinearCrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
 
 Result LinearCrossEntropyGradOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
-  Value logits = d.contract("btk,vk->btv", in[0], in[1]);
+  Value logits = project(d, in[0], in[1]);
   Value slope;
   logits = softcap(d, logits, getCap().convertToDouble(), &slope);
   CrossEntropy ce = crossEntropy(d, logits, in[2]);
@@ -86,7 +92,9 @@ Result LinearCrossEntropyGradOp::decompose(OpBuilder &b, ValueRange in) {
   if (slope)
     dz = d.mul(dz, slope);
   dz = d.roundTo(dz, in[0].getType());
-  Value dx = d.roundTo(d.contract("btv,vk->btk", dz, in[1]), getDx().getType());
-  Value dw = d.add(in[4], d.contract("btv,btk->vk", dz, in[0]));
+  std::string rows = d.rowLetters(dz);
+  Value dx = d.contract(rows + "v,vk->" + rows + "k", dz, in[1]);
+  dx = d.roundTo(dx, getDx().getType());
+  Value dw = d.add(in[4], d.contract(rows + "v," + rows + "k->vk", dz, in[0]));
   return Values{ce.loss, dx, dw};
 }

@@ -1,0 +1,128 @@
+// REQUIRES: qwen-exec
+// RUN: qwen-exec %s --check-gradient --range ids=0:10 --range targets=-1:10 | FileCheck %s
+
+// Three whole layers with grouped queries, under a tied embedding: rolled in
+// qwen.layers, with the rotary table captured from outside.
+
+qwen.param @embed : tensor<11x12xf32> {axes = ["a", "a"], group = 0 : i64, index = 0 : i64}
+qwen.param @n1 layers 3 : tensor<12xf32> {axes = ["a"], group = 0 : i64, index = 1 : i64}
+qwen.param @q layers 3 : tensor<24x12xf32> {axes = ["a", "a"], group = 0 : i64, index = 2 : i64}
+qwen.param @k layers 3 : tensor<12x12xf32> {axes = ["a", "a"], group = 0 : i64, index = 3 : i64}
+qwen.param @v layers 3 : tensor<12x12xf32> {axes = ["a", "a"], group = 0 : i64, index = 4 : i64}
+qwen.param @qn layers 3 : tensor<6xf32> {axes = ["a"], group = 0 : i64, index = 5 : i64}
+qwen.param @o layers 3 : tensor<12x24xf32> {axes = ["a", "a"], group = 0 : i64, index = 6 : i64}
+qwen.param @n2 layers 3 : tensor<12xf32> {axes = ["a"], group = 0 : i64, index = 7 : i64}
+qwen.param @gate layers 3 : tensor<9x12xf32> {axes = ["a", "a"], group = 0 : i64, index = 8 : i64}
+qwen.param @up layers 3 : tensor<9x12xf32> {axes = ["a", "a"], group = 0 : i64, index = 9 : i64}
+qwen.param @down layers 3 : tensor<12x9xf32> {axes = ["a", "a"], group = 0 : i64, index = 10 : i64}
+qwen.param @norm : tensor<12xf32> {axes = ["a"], group = 0 : i64, index = 11 : i64}
+
+// CHECK: model: d/d @embed: ok
+// CHECK-NEXT: model: d/d @n1: ok
+// CHECK-NEXT: model: d/d @q: ok
+// CHECK-NEXT: model: d/d @k: ok
+// CHECK-NEXT: model: d/d @v: ok
+// CHECK-NEXT: model: d/d @qn: ok
+// CHECK-NEXT: model: d/d @o: ok
+// CHECK-NEXT: model: d/d @n2: ok
+// CHECK-NEXT: model: d/d @gate: ok
+// CHECK-NEXT: model: d/d @up: ok
+// CHECK-NEXT: model: d/d @down: ok
+// CHECK-NEXT: model: d/d @norm: ok
+func.func @model(%ids: tensor<2x5xi32> {qwen.name = "ids"}, %targets: tensor<2x5xi32> {qwen.name = "targets"}) -> (tensor<f32>, tensor<i32>, tensor<i32>) {
+  %embed = qwen.get_param @embed : tensor<11x12xf32>
+  %norm = qwen.get_param @norm : tensor<12xf32>
+  %p = qwen.positions -> tensor<2x5xi32>
+  %cos, %sin = qwen.rope_table %p {inv_freq = array<f32: 1.0, 0.0464158883, 0.00215443469>} : (tensor<2x5xi32>) -> (tensor<2x5x3xf32>, tensor<2x5x3xf32>)
+  %x0 = qwen.embedding %ids, %embed : tensor<2x5xi32>, tensor<11x12xf32> -> tensor<2x5x12xf32>
+  %x1 = qwen.layers count 3 carried(%x0) slices() states() : (tensor<2x5x12xf32>) -> tensor<2x5x12xf32> {
+  ^bb0(%x: tensor<2x5x12xf32>):
+    %n1 = qwen.get_param @n1 : tensor<12xf32>
+    %q = qwen.get_param @q : tensor<24x12xf32>
+    %k = qwen.get_param @k : tensor<12x12xf32>
+    %v = qwen.get_param @v : tensor<12x12xf32>
+    %qn = qwen.get_param @qn : tensor<6xf32>
+    %o = qwen.get_param @o : tensor<12x24xf32>
+    %n2 = qwen.get_param @n2 : tensor<12xf32>
+    %gate = qwen.get_param @gate : tensor<9x12xf32>
+    %up = qwen.get_param @up : tensor<9x12xf32>
+    %down = qwen.get_param @down : tensor<12x9xf32>
+    %h = qwen.rms_norm %x weight %n1 {eps = 1.0e-6 : f64} : (tensor<2x5x12xf32>, tensor<12xf32>) -> tensor<2x5x12xf32>
+    %q0 = qwen.linear %h, %q : (tensor<2x5x12xf32>, tensor<24x12xf32>) -> tensor<2x5x24xf32>
+    %k0 = qwen.linear %h, %k : (tensor<2x5x12xf32>, tensor<12x12xf32>) -> tensor<2x5x12xf32>
+    %v0 = qwen.linear %h, %v : (tensor<2x5x12xf32>, tensor<12x12xf32>) -> tensor<2x5x12xf32>
+    %q1 = qwen.reshape %q0 : tensor<2x5x24xf32> -> tensor<2x5x4x6xf32>
+    %k1 = qwen.reshape %k0 : tensor<2x5x12xf32> -> tensor<2x5x2x6xf32>
+    %v1 = qwen.reshape %v0 : tensor<2x5x12xf32> -> tensor<2x5x2x6xf32>
+    %q2 = qwen.rms_norm %q1 weight %qn {eps = 1.0e-6 : f64} : (tensor<2x5x4x6xf32>, tensor<6xf32>) -> tensor<2x5x4x6xf32>
+    %q3 = qwen.rope %q2, %cos, %sin : (tensor<2x5x4x6xf32>, tensor<2x5x3xf32>, tensor<2x5x3xf32>) -> tensor<2x5x4x6xf32>
+    %k3 = qwen.rope %k1, %cos, %sin : (tensor<2x5x2x6xf32>, tensor<2x5x3xf32>, tensor<2x5x3xf32>) -> tensor<2x5x2x6xf32>
+    %a = qwen.attention %q3, %k3, %v1 {scale = 0.4 : f64} : (tensor<2x5x4x6xf32>, tensor<2x5x2x6xf32>, tensor<2x5x2x6xf32>) -> tensor<2x5x4x6xf32>
+    %a1 = qwen.reshape %a : tensor<2x5x4x6xf32> -> tensor<2x5x24xf32>
+    %a2 = qwen.linear %a1, %o : (tensor<2x5x24xf32>, tensor<12x24xf32>) -> tensor<2x5x12xf32>
+    %r = qwen.add %x, %a2 : tensor<2x5x12xf32>, tensor<2x5x12xf32> -> tensor<2x5x12xf32>
+    %h2 = qwen.rms_norm %r weight %n2 {eps = 1.0e-6 : f64} : (tensor<2x5x12xf32>, tensor<12xf32>) -> tensor<2x5x12xf32>
+    %g = qwen.linear %h2, %gate : (tensor<2x5x12xf32>, tensor<9x12xf32>) -> tensor<2x5x9xf32>
+    %u = qwen.linear %h2, %up : (tensor<2x5x12xf32>, tensor<9x12xf32>) -> tensor<2x5x9xf32>
+    %m = qwen.glu silu %g, %u : (tensor<2x5x9xf32>, tensor<2x5x9xf32>) -> tensor<2x5x9xf32>
+    %d = qwen.linear %m, %down : (tensor<2x5x9xf32>, tensor<12x9xf32>) -> tensor<2x5x12xf32>
+    %y = qwen.add %r, %d : tensor<2x5x12xf32>, tensor<2x5x12xf32> -> tensor<2x5x12xf32>
+    qwen.yield carried(%y) stacked() states() : (tensor<2x5x12xf32>) -> ()
+  }
+  %x2 = qwen.rms_norm %x1 weight %norm {eps = 1.0e-6 : f64} : (tensor<2x5x12xf32>, tensor<12xf32>) -> tensor<2x5x12xf32>
+  %loss, %count, %correct = qwen.linear_cross_entropy %x2, %embed, %targets : (tensor<2x5x12xf32>, tensor<11x12xf32>, tensor<2x5xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
+  return %loss, %count, %correct : tensor<f32>, tensor<i32>, tensor<i32>
+}
+
+// Two carried values that change places, gradients into both; a stack of
+// values that nobody differentiates; backwards.
+// CHECK: swap: d/d arg0: ok
+// CHECK-NEXT: swap: d/d arg1: ok
+// CHECK-NEXT: swap: d/d @embed: ok
+// CHECK-NEXT: swap: d/d @n1: ok
+// CHECK-NEXT: swap: d/d @q: ok
+// CHECK-NEXT: swap: d/d @k: ok
+// CHECK-NEXT: swap: d/d @v: ok
+// CHECK-NEXT: swap: d/d @qn: ok
+// CHECK-NEXT: swap: d/d @o: ok
+// CHECK-NEXT: swap: d/d @n2: ok
+// CHECK-NEXT: swap: d/d @gate: ok
+// CHECK-NEXT: swap: d/d @up: ok
+// CHECK-NEXT: swap: d/d @down: ok
+// CHECK-NEXT: swap: d/d @norm: ok
+func.func @swap(%x: tensor<2x3x12xf32>, %z: tensor<2x3x12xf32>) -> (tensor<2x3x12xf32>, tensor<2x3x12xf32>) {
+  %r:2 = qwen.layers count 3 carried(%x, %z) slices() states() : (tensor<2x3x12xf32>, tensor<2x3x12xf32>) -> (tensor<2x3x12xf32>, tensor<2x3x12xf32>) {
+  ^bb0(%u: tensor<2x3x12xf32>, %v: tensor<2x3x12xf32>):
+    %w = qwen.get_param @n1 : tensor<12xf32>
+    %s = qwen.rms_norm %u weight %w {eps = 1.0e-6 : f64} : (tensor<2x3x12xf32>, tensor<12xf32>) -> tensor<2x3x12xf32>
+    %g = qwen.glu gelu %s, %v : (tensor<2x3x12xf32>, tensor<2x3x12xf32>) -> tensor<2x3x12xf32>
+    %n = qwen.add %v, %g : tensor<2x3x12xf32>, tensor<2x3x12xf32> -> tensor<2x3x12xf32>
+    qwen.yield carried(%n, %u) stacked() states() : (tensor<2x3x12xf32>, tensor<2x3x12xf32>) -> ()
+  }
+  return %r#0, %r#1 : tensor<2x3x12xf32>, tensor<2x3x12xf32>
+}
+// CHECK: swapreverse: d/d arg0: ok
+// CHECK-NEXT: swapreverse: d/d arg1: ok
+// CHECK-NEXT: swapreverse: d/d @embed: ok
+// CHECK-NEXT: swapreverse: d/d @n1: ok
+// CHECK-NEXT: swapreverse: d/d @q: ok
+// CHECK-NEXT: swapreverse: d/d @k: ok
+// CHECK-NEXT: swapreverse: d/d @v: ok
+// CHECK-NEXT: swapreverse: d/d @qn: ok
+// CHECK-NEXT: swapreverse: d/d @o: ok
+// CHECK-NEXT: swapreverse: d/d @n2: ok
+// CHECK-NEXT: swapreverse: d/d @gate: ok
+// CHECK-NEXT: swapreverse: d/d @up: ok
+// CHECK-NEXT: swapreverse: d/d @down: ok
+// CHECK-NEXT: swapreverse: d/d @norm: ok
+func.func @swapreverse(%x: tensor<2x3x12xf32>, %z: tensor<2x3x12xf32>) -> (tensor<2x3x12xf32>, tensor<2x3x12xf32>) {
+  %r:2 = qwen.layers count 3 reverse carried(%x, %z) slices() states() : (tensor<2x3x12xf32>, tensor<2x3x12xf32>) -> (tensor<2x3x12xf32>, tensor<2x3x12xf32>) {
+  ^bb0(%u: tensor<2x3x12xf32>, %v: tensor<2x3x12xf32>):
+    %w = qwen.get_param @n1 : tensor<12xf32>
+    %s = qwen.rms_norm %u weight %w {eps = 1.0e-6 : f64} : (tensor<2x3x12xf32>, tensor<12xf32>) -> tensor<2x3x12xf32>
+    %g = qwen.glu gelu %s, %v : (tensor<2x3x12xf32>, tensor<2x3x12xf32>) -> tensor<2x3x12xf32>
+    %n = qwen.add %v, %g : tensor<2x3x12xf32>, tensor<2x3x12xf32> -> tensor<2x3x12xf32>
+    qwen.yield carried(%n, %u) stacked() states() : (tensor<2x3x12xf32>, tensor<2x3x12xf32>) -> ()
+  }
+  return %r#0, %r#1 : tensor<2x3x12xf32>, tensor<2x3x12xf32>
+}

@@ -303,7 +303,7 @@ void RowKernel::emit() {
   if (!hasInPlace)
     for (const Group &group : groups)
       for (unsigned result : group.results)
-        if (group.segments() == 1 && roots[result].getDefiningOp())
+        if (roots[result].getDefiningOp())
           eval.storeEarly(roots[result], result);
 
   Indices index;

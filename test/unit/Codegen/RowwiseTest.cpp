@@ -248,6 +248,28 @@ TEST(Rowwise, NormThenRope) {
       1, 21);
 }
 
+TEST(Rowwise, RopeThenNormGradient) {
+  // Rope's result is stored while its reduction is computed, in two segments.
+  for (int64_t half : {4, 40}) {
+    std::string n = std::to_string(2 * half);
+    std::string x = tensor("?x2x" + n, "bf16"), w = tensor(n, "bf16");
+    std::string t = tensor("?x" + std::to_string(half), "f32");
+    std::string s = tensor("?x2", "f32");
+    checkKernel(
+        kernelText(
+            "rowwise",
+            "%g: " + x + ", %c: " + t + ", %s: " + t + ", %x: " + x +
+                ", %r: " + s + ", %w: " + w,
+            x + ", " + x,
+            "  %d = qwen.rope inverse %g, %c, %s : (" + x + ", " + t + ", " +
+                t + ") -> " + x +
+                "\n  %y = qwen.rms_norm_input_grad %d, %x, %r weight %w : (" +
+                x + ", " + x + ", " + s + ", " + w + ") -> " + x +
+                "\n  kernel.return %d, %y : " + x + ", " + x + "\n"),
+        1, 21);
+  }
+}
+
 TEST(Rowwise, UnequalConcat) {
   // Sides of different widths, and a slice across them that is reduced.
   std::string a = tensor("?x5", "f32"), b = tensor("?x40", "f32");

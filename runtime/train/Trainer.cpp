@@ -140,16 +140,39 @@ Expected<Trainer::StepResult> Trainer::advance() {
   return result;
 }
 
+/// Model FLOP utilisation in the full and the causal count; null without a
+/// peak.
+static std::pair<std::optional<double>, std::optional<double>>
+utilisation(double tokensPerSecond, const Manifest &manifest,
+            const std::optional<double> &peakTflops) {
+  if (!peakTflops || !(*peakTflops > 0))
+    return {};
+  double peak = *peakTflops * 1e12;
+  return {tokensPerSecond * manifest.flopsPerToken.train / peak,
+          tokensPerSecond * manifest.flopsPerToken.trainCausal / peak};
+}
+
+/// Tokens a second since the last line of the log, inside steps.
+double Trainer::speed() const {
+  return stepSeconds > 0 ? double(stepTokens) / stepSeconds : 0;
+}
+
+std::string Trainer::describe(const StepResult &result) const {
+  std::string text = fmt::format(
+      "step {}/{} | loss {:.4f} | norm {:.3f} | lr {:.2e} | {} tok/s", done,
+      options.steps, result.loss, result.gradNorm, result.lr,
+      formatCount(speed()));
+  auto [mfu, causal] =
+      utilisation(speed(), session.manifest(), options.peakTflops);
+  if (mfu)
+    text += fmt::format(" | mfu {:.1f}% (causal {:.1f}%)", *mfu * 100,
+                        *causal * 100);
+  return text;
+}
+
 Status Trainer::log(const StepResult &result) {
-  double speed = stepSeconds > 0 ? double(stepTokens) / stepSeconds : 0;
-  const auto &flops = session.manifest().flopsPerToken;
-  std::optional<double> mfu, causal;
-  if (options.peakTflops && *options.peakTflops > 0) {
-    mfu = speed * flops.train / (*options.peakTflops * 1e12);
-    causal = speed * flops.trainCausal / (*options.peakTflops * 1e12);
-  }
-  stepSeconds = 0;
-  stepTokens = 0;
+  auto [mfu, causal] =
+      utilisation(speed(), session.manifest(), options.peakTflops);
   QRT_RETURN_IF_ERROR(
       metrics.write({{"type", "step"},
                      {"step", done},
@@ -157,24 +180,17 @@ Status Trainer::log(const StepResult &result) {
                      {"grad_norm", result.gradNorm},
                      {"lr", result.lr},
                      {"tokens", sequences * options.settings.train.sequence},
-                     {"tokens_per_s", speed},
+                     {"tokens_per_s", speed()},
                      {"mfu", orNull(mfu)},
                      {"mfu_causal", orNull(causal)},
                      {"seconds", now() - startSeconds}}));
-  std::string text = fmt::format(
-      "step {}/{} | loss {:.4f} | norm {:.3f} | lr {:.2e} | {} tok/s", done,
-      options.steps, result.loss, result.gradNorm, result.lr,
-      formatCount(speed));
-  if (mfu)
-    text += fmt::format(" | mfu {:.1f}%", *mfu * 100);
-  if (progress->onTerminal()) {
-    progress->update(done, text);
-  } else {
+  if (!progress->onTerminal()) {
     double left = progress->secondsLeft(done);
-    if (left >= 0)
-      text += " | eta " + formatDuration(left);
-    progress->line(text);
+    progress->line(describe(result) +
+                   (left >= 0 ? " | eta " + formatDuration(left) : ""));
   }
+  stepSeconds = 0;
+  stepTokens = 0;
   return Status::success();
 }
 
@@ -277,6 +293,8 @@ Expected<int> Trainer::run() {
     stepSeconds += now() - begin;
     stepTokens += tokensPerStep(settings);
     bool isLast = done == options.steps;
+    if (progress->onTerminal())
+      progress->update(done, describe(result));
     if (isDue(settings.log.every) || done == firstStep || isLast)
       QRT_RETURN_IF_ERROR(log(result));
     if (isDue(settings.eval.every) || (isLast && settings.eval.every > 0))

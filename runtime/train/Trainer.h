@@ -66,6 +66,8 @@ private:
   Status evaluateNow();
   Status save();
   Status log(const StepResult &result);
+  double speed() const;
+  std::string describe(const StepResult &result) const;
 
   Session &session;
   Batches &data;
@@ -82,7 +84,6 @@ private:
   double stepSeconds = 0;
   int64_t stepTokens = 0;
   double startSeconds = 0;
-  std::optional<double> lastEval;
   std::optional<Progress> progress;
 };
 

@@ -65,6 +65,14 @@ std::string describeExtra(CLI::App &command, const std::string &word) {
   return fmt::format("{} '{}'{}", kind, key, didYouMean(key, names));
 }
 
+/// "qwen-rt data prepare": how the command was called.
+std::string pathOf(const CLI::App *command) {
+  std::string path = command->get_name();
+  while ((command = command->get_parent()))
+    path = command->get_name() + " " + path;
+  return path;
+}
+
 int usageError(CLI::App &app, const CLI::ParseError &error) {
   CLI::App *command = innermost(&app);
   std::string message = error.what();
@@ -90,9 +98,7 @@ int usageError(CLI::App &app, const CLI::ParseError &error) {
   if (message.size() > 1 && message[1] >= 'a' && message[1] <= 'z')
     message[0] = static_cast<char>(std::tolower(message[0]));
   std::string line = makeError(code, "", "{}", message).str();
-  std::string path = command->get_name();
-  for (CLI::App *up = command->get_parent(); up; up = up->get_parent())
-    path = up->get_name() + " " + path;
+  std::string path = pathOf(command);
   std::fprintf(stderr, "%s\nrun '%s --help' for its options\n", line.c_str(),
                path.c_str());
   return kUsageError;
@@ -119,7 +125,9 @@ int main(int argc, char **argv) {
       add(app, common);
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp &) {
-    std::fputs(innermost(&app)->help().c_str(), stdout);
+    const CLI::App *command = innermost(&app);
+    std::string path = command == &app ? "" : pathOf(command->get_parent());
+    std::fputs(command->help(path).c_str(), stdout);
     return 0;
   } catch (const CLI::CallForAllHelp &) {
     std::fputs(app.help("", CLI::AppFormatMode::All).c_str(), stdout);

@@ -9,6 +9,8 @@
 
 #include "compiler/Autodiff/Differentiate.h"
 #include "compiler/Fusion/Passes.h"
+#include "compiler/Memory/Passes.h"
+#include "compiler/Oracle/PlannedMemory.h"
 #include "mlir/Pass/PassManager.h"
 
 #include <cmath>
@@ -231,4 +233,29 @@ FailureOr<int64_t> oracle::checkFusion(ModuleOp module, StringRef name,
     }
   }
   return launches;
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+FailureOr<int64_t> oracle::checkMemory(ModuleOp module, StringRef name,
+                                       const InputGenerator &inputs) {
+  OwningOpRef<ModuleOp> copy = copyIn(module, Precision::AsIs);
+  if (failed(makeElementary(*copy)))
+    return failure();
+  func::FuncOp func = lookup(*copy, name);
+  Parameters parameters = inputs.makeParameters(*copy);
+  Tensors arguments = inputs.makeArguments(func);
+  FailureOr<PlannedMemory> memory =
+      PlannedMemory::create(func, arguments, parameters);
+  if (failed(memory))
+    return failure();
+  FailureOr<Tensors> results =
+      Interpreter(*copy, parameters, &*memory).run(func, arguments);
+  if (failed(results) || failed(memory->checkResults(*results)))
+    return failure();
+  return func->getAttrOfType<DictionaryAttr>(kEntryArena)
+      .getAs<IntegerAttr>("bytes")
+      .getInt();
 }

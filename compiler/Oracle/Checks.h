@@ -53,6 +53,14 @@ mlir::FailureOr<int64_t> checkFusion(mlir::ModuleOp module,
                                      llvm::StringRef name, Precision precision,
                                      const InputGenerator &inputs);
 
+/// Runs the entry `name`, which the memory phase has planned, and keeps the
+/// bytes of its arena and slots as kernels would. Fails with a diagnostic where
+/// a kernel does not find an operand in its place; else returns the arena's
+/// bytes.
+mlir::FailureOr<int64_t> checkMemory(mlir::ModuleOp module,
+                                     llvm::StringRef name,
+                                     const InputGenerator &inputs);
+
 } // namespace qwen::oracle
 
 #endif // QWEN_COMPILER_ORACLE_CHECKS_H

@@ -25,7 +25,7 @@ FailureOr<std::vector<Tensor>> Interpreter::run(func::FuncOp func,
   if (func.isExternal() || !func.getBody().hasOneBlock())
     return func.emitOpError("expected a body of one block");
   values.clear();
-  layer = -1;
+  loop = LoopPosition();
   Block &body = func.getBody().front();
   for (auto [arg, input] : llvm::zip_equal(body.getArguments(), inputs))
     values[arg] = input;
@@ -68,7 +68,7 @@ LogicalResult Interpreter::readParameter(GetParamOp op) {
   auto type = cast<RankedTensorType>(op.getType());
   Tensor value = it->second.type.getRank() == type.getRank()
                      ? it->second
-                     : takeLayer(it->second, layer);
+                     : takeLayer(it->second, loop.layer);
   value.type = type;
   value.round();
   values[op.getResult()] = std::move(value);
@@ -81,11 +81,12 @@ LogicalResult Interpreter::runLayers(LayersOp op) {
   for (Value result : op.getStackedResults())
     stacked.emplace_back(cast<RankedTensorType>(result.getType()));
   auto yield = cast<YieldOp>(op.getBlock().getTerminator());
-  int64_t count = op.getCount(), begin = op.getBegin(), outer = layer;
+  int64_t count = op.getCount(), begin = op.getBegin();
+  LoopPosition outer = loop;
 
   for (int64_t i = 0; i < count; ++i) {
     int64_t index = op.getReverse() ? count - 1 - i : i;
-    layer = begin + index;
+    loop = {begin + index, i};
     for (auto [arg, value] : llvm::zip_equal(op.getCarriedArgs(), carried))
       values[arg] = value;
     for (auto [arg, value] : llvm::zip_equal(op.getSliceArgs(), slices))
@@ -100,7 +101,7 @@ LogicalResult Interpreter::runLayers(LayersOp op) {
     for (auto [stack, value] : llvm::zip_equal(states, yield.getStates()))
       putLayer(stack, index, values.at(value));
   }
-  layer = outer;
+  loop = outer;
   for (auto [result, value] : llvm::zip_equal(op.getCarriedResults(), carried))
     values[result] = value;
   for (auto [result, value] : llvm::zip_equal(op.getStackedResults(), stacked))
@@ -125,5 +126,8 @@ LogicalResult Interpreter::runLaunch(kernel::LaunchOp op) {
        llvm::zip_equal(op.getResults(), body.getTerminator()->getOperands()))
     values[result] =
         reshape(values.at(value), cast<RankedTensorType>(result.getType()));
+  if (observer)
+    return observer->observe(op, func, loop, read(op.getOperands()),
+                             read(op.getResults()));
   return success();
 }

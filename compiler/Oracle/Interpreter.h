@@ -28,11 +28,29 @@ namespace qwen::oracle {
 /// Parameters by symbol; those with layers are stacked.
 using Parameters = llvm::StringMap<Tensor>;
 
+/// Where the iteration of a qwen.layers stands.
+struct LoopPosition {
+  int64_t layer = -1;
+  int64_t iteration = 0;
+};
+
+/// Sees every launch with its values.
+class LaunchObserver {
+public:
+  virtual ~LaunchObserver() = default;
+  /// `callee` has static types and kernel.inplace as fusion made it.
+  virtual mlir::LogicalResult observe(kernel::LaunchOp launch,
+                                      kernel::FuncOp callee, LoopPosition loop,
+                                      llvm::ArrayRef<Tensor> operands,
+                                      llvm::ArrayRef<Tensor> results) = 0;
+};
+
 /// Runs functions of a module after makeElementary.
 class Interpreter {
 public:
-  Interpreter(mlir::ModuleOp module, const Parameters &parameters)
-      : symbols(module), parameters(parameters) {}
+  Interpreter(mlir::ModuleOp module, const Parameters &parameters,
+              LaunchObserver *observer = nullptr)
+      : symbols(module), parameters(parameters), observer(observer) {}
 
   /// The results of `func`; fails with a diagnostic on an op it does not know.
   mlir::FailureOr<std::vector<Tensor>> run(mlir::func::FuncOp func,
@@ -51,9 +69,9 @@ private:
 
   mlir::SymbolTable symbols;
   const Parameters &parameters;
+  LaunchObserver *observer;
   Values values;
-  /// The iteration of the loop around, or -1.
-  int64_t layer = -1;
+  LoopPosition loop;
 };
 
 } // namespace qwen::oracle

@@ -60,7 +60,8 @@ enum class Action {
   PrintValues,
   CheckValues,
   CheckGradient,
-  CheckFusion
+  CheckFusion,
+  CheckMemory
 };
 } // namespace
 
@@ -76,7 +77,9 @@ static cl::opt<Action> action(
         clEnumValN(Action::CheckGradient, "check-gradient",
                    "compare derivatives with central differences, in f64"),
         clEnumValN(Action::CheckFusion, "check-fusion",
-                   "run before and after form-kernels: bitwise the same")),
+                   "run before and after form-kernels: bitwise the same"),
+        clEnumValN(Action::CheckMemory, "check-memory",
+                   "run with the planned buffers: every operand in its place")),
     cl::cat(category));
 
 static llvm::raw_ostream &error() { return llvm::errs() << "error: "; }
@@ -146,6 +149,16 @@ static LogicalResult checkFused(ModuleOp module, StringRef name,
   return success();
 }
 
+static LogicalResult checkPlan(ModuleOp module, StringRef name,
+                               const InputGenerator &inputs) {
+  FailureOr<int64_t> bytes = checkMemory(module, name, inputs);
+  if (failed(bytes))
+    return failure();
+  llvm::outs() << name << ": everything in its place in " << *bytes
+               << " bytes\n";
+  return success();
+}
+
 static LogicalResult checkEqual(ModuleOp module, StringRef name,
                                 const InputGenerator &inputs) {
   if (failed(checkValues(module, name, precision, tolerance, inputs)))
@@ -166,6 +179,8 @@ static LogicalResult runOne(ModuleOp module, StringRef name,
     return checkGradients(module, name, inputs);
   case Action::CheckFusion:
     return checkFused(module, name, inputs);
+  case Action::CheckMemory:
+    return checkPlan(module, name, inputs);
   }
   llvm_unreachable("unknown action");
 }
@@ -213,6 +228,7 @@ int main(int argc, char **argv) {
                   math::MathDialect, func::FuncDialect>();
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
+  context.printOpOnDiagnostic(false);
   InputGenerator inputs(seed);
   if (failed(readRanges(inputs)))
     return 2;

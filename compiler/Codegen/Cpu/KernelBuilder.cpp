@@ -247,11 +247,19 @@ Value KernelBuilder::advance(Value pointer, int64_t bytes) {
 }
 
 Value KernelBuilder::load(Type type, Value pointer, Value offset) {
+  // A copy of bf16 vectors is taken apart into elements; one of i16 is not.
+  if (auto vector = dyn_cast<VectorType>(type);
+      vector && vector.getElementType().isBF16()) {
+    Type bits = vectorType(b.getI16Type(), vector.getNumElements());
+    return bitcast(load(bits, pointer, offset), b.getBF16Type());
+  }
   pointer = pointerAt(pointer, getElementTypeOrSelf(type), offset);
   return LLVM::LoadOp::create(b, loc, type, pointer, elementBytes(type));
 }
 
 void KernelBuilder::store(Value value, Value pointer, Value offset) {
+  if (lanesOf(value) && elementType(value).isBF16())
+    value = bitcast(value, b.getI16Type());
   pointer = pointerAt(pointer, elementType(value), offset);
   LLVM::StoreOp::create(b, loc, value, pointer, elementBytes(value.getType()));
 }

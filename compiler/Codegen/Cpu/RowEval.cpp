@@ -211,34 +211,34 @@ Value RowEval::constant(arith::ConstantOp op, Index index, const Column *column,
   RankedTensorType type = tensorOf(op);
   if (Value number = k.splatConstant(op))
     return lanes ? k.splat(number, lanes) : number;
-  // A table: a constant of the module.
-  auto module = k.function()->getParentOfType<ModuleOp>();
-  std::string name = k.symbol() + ".table";
-  auto elements = cast<DenseElementsAttr>(op.getValue());
-  LLVM::GlobalOp global;
-  for (unsigned i = 0;; ++i) {
-    std::string candidate = name + std::to_string(i);
-    global = module.lookupSymbol<LLVM::GlobalOp>(candidate);
-    if (!global) {
-      OpBuilder::InsertionGuard guard(k.b);
-      k.b.setInsertionPointToStart(module.getBody());
-      // In LLVM an array; a tensor of one dimension has the same elements.
-      int64_t count = type.getNumElements();
-      auto array = LLVM::LLVMArrayType::get(type.getElementType(), count);
-      auto values = elements.reshape(
-          RankedTensorType::get({count}, type.getElementType()));
-      global = LLVM::GlobalOp::create(k.b, k.loc, array, /*isConstant=*/true,
-                                      LLVM::Linkage::Internal, candidate,
-                                      values, /*alignment=*/64);
-      break;
-    }
-    if (cast<DenseElementsAttr>(*global.getValue()).getRawData() ==
-        elements.getRawData())
-      break;
-  }
-  Value row = LLVM::AddressOfOp::create(k.b, k.loc, global);
+  Value row = globalTable(cast<DenseElementsAttr>(op.getValue()));
   row = k.pointerAt(row, type.getElementType(), rowOffset(type, index));
   return loadAt(type.getElementType(), lanes, row, column);
+}
+
+Value RowEval::globalTable(DenseElementsAttr elements) {
+  auto module = k.function()->getParentOfType<ModuleOp>();
+  int64_t count = elements.getNumElements();
+  Type element = elements.getElementType();
+  // In LLVM an array; a tensor of one dimension has the same elements.
+  elements = elements.reshape(RankedTensorType::get({count}, element));
+  LLVM::GlobalOp global;
+  for (unsigned i = 0;; ++i) {
+    std::string name = k.symbol() + ".table" + std::to_string(i);
+    global = module.lookupSymbol<LLVM::GlobalOp>(name);
+    if (global && *global.getValue() == elements)
+      break;
+    if (global)
+      continue;
+    OpBuilder::InsertionGuard guard(k.b);
+    k.b.setInsertionPointToStart(module.getBody());
+    global = LLVM::GlobalOp::create(
+        k.b, k.loc, LLVM::LLVMArrayType::get(element, count),
+        /*isConstant=*/true, LLVM::Linkage::Internal, name, elements,
+        /*alignment=*/64);
+    break;
+  }
+  return LLVM::AddressOfOp::create(k.b, k.loc, global);
 }
 
 bool RowEval::mapIndex(kernel::BroadcastOp op, Index index, bool hasColumn,
@@ -269,37 +269,34 @@ Value RowEval::broadcast(kernel::BroadcastOp op, Index index,
   return lanes ? k.splat(number, lanes) : number;
 }
 
-Value RowEval::gatherRow(kernel::GatherOp op, Index index, Value &inRange) {
-  if (Value row = lookup(op, index, {}, kPointer, 0)) {
-    inRange = lookup(op, index, {}, kInRange, 0);
+Value RowEval::gatherRow(kernel::GatherOp op, Index index) {
+  if (Value row = lookup(op, index, {}, kPointer, 0))
     return row;
-  }
   Value id = scalar(op.getIds(), index);
   if (!id.getType().isInteger(64))
     id = k.toI64(id);
   RankedTensorType type = tensorOf(op.getTable());
-  // As unsigned, negative numbers are beyond the table too.
-  inRange = k.cmpI(arith::CmpIPredicate::ult, id, k.i64(type.getDimSize(0)));
-  Value row = k.mulI(k.select(inRange, id, k.i64(0)), type.getDimSize(1));
   auto table = cast<BlockArgument>(op.getTable());
-  row =
-      k.pointerAt(k.argument(table.getArgNumber()), type.getElementType(), row);
-  remember(op, index, {}, kInRange, 0, inRange);
-  return remember(op, index, {}, kPointer, 0, row);
+  Value row =
+      k.pointerAt(k.argument(table.getArgNumber()), type.getElementType(),
+                  k.mulI(id, type.getDimSize(1)));
+  // Rows outside of the table are read from a row of zeros. As unsigned,
+  // negative numbers are beyond the table too.
+  Value inRange =
+      k.cmpI(arith::CmpIPredicate::ult, id, k.i64(type.getDimSize(0)));
+  auto bytes = RankedTensorType::get({staticBytes(type) / type.getDimSize(0)},
+                                     k.b.getI8Type());
+  Value zeros = globalTable(
+      DenseElementsAttr::get(bytes, k.b.getI8IntegerAttr(0).getValue()));
+  return remember(op, index, {}, kPointer, 0, k.select(inRange, row, zeros));
 }
 
 Value RowEval::gather(kernel::GatherOp op, Index index, const Column *column,
                       int64_t lanes) {
-  Value inRange;
-  Value row = gatherRow(op, column ? index : index.drop_back(), inRange);
+  Value row = gatherRow(op, column ? index : index.drop_back());
   Type element = tensorOf(op).getElementType();
-  Value value;
-  if (column) {
-    value = loadAt(element, lanes, row, column);
-  } else {
-    value = k.load(element, row, index.back());
-  }
-  return k.select(inRange, value, k.constantLike(value, 0));
+  return column ? loadAt(element, lanes, row, column)
+                : k.load(element, row, index.back());
 }
 
 void RowEval::hoist(Value value, Index index) {
@@ -321,8 +318,7 @@ void RowEval::hoist(Value value, Index index) {
     else
       scalar(operand, mapped);
   } else if (auto gatherOp = dyn_cast<kernel::GatherOp>(op)) {
-    Value inRange;
-    gatherRow(gatherOp, index, inRange);
+    gatherRow(gatherOp, index);
   } else if (!isa<kernel::ReduceOp>(op)) {
     // A reduction that has columns is defined by the emitter.
     for (Value operand : op->getOperands())

@@ -90,8 +90,8 @@ private:
     int64_t lanes;
     Value result;
   };
-  static constexpr int64_t kScalar = -1, kPointer = -2, kInRange = -3,
-                           kHoisted = -4, kStored = -5;
+  static constexpr int64_t kScalar = -1, kPointer = -2, kHoisted = -3,
+                           kStored = -4;
 
   Value lookup(Value value, Index index, Value variable, int64_t offset,
                int64_t lanes);
@@ -106,7 +106,9 @@ private:
                   int64_t lanes);
   Value gather(kernel::GatherOp op, Index index, const Column *column,
                int64_t lanes);
-  Value gatherRow(kernel::GatherOp op, Index index, Value &inRange);
+  Value gatherRow(kernel::GatherOp op, Index index);
+  /// The address of a constant of the module.
+  Value globalTable(mlir::DenseElementsAttr elements);
   Value loadAt(mlir::Type element, int64_t lanes, Value row,
                const Column *column);
   /// Computes all reductions that can share a loop with `op`.

@@ -15,7 +15,9 @@
 #include "compiler/Sharding/Mesh.h"
 #include "dialects/Qwen/Entry.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AsmState.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "runtime/abi/qwen_module.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Config/llvm-config.h"
@@ -41,17 +43,29 @@ static std::string print(json::Object document) {
   return text;
 }
 
+/// As a resource, which is printed behind the IR, not in front of it.
 static void setManifest(ModuleOp module, json::Object document) {
-  module->setAttr(kManifestAttr, StringAttr::get(module.getContext(),
-                                                 print(std::move(document))));
+  std::string text = print(std::move(document));
+  auto type = RankedTensorType::get({static_cast<int64_t>(text.size())},
+                                    IntegerType::get(module.getContext(), 8));
+  module->setAttr(kManifestAttr,
+                  DenseResourceElementsAttr::get(
+                      type, "manifest",
+                      HeapAsmResourceBlob::allocateAndCopyInferAlign(
+                          ArrayRef<char>(text.data(), text.size()))));
 }
 
 FailureOr<json::Object> qwen::getManifest(ModuleOp module) {
-  auto text = module->getAttrOfType<StringAttr>(kManifestAttr);
-  if (!text)
+  auto resource =
+      module->getAttrOfType<DenseResourceElementsAttr>(kManifestAttr);
+  AsmResourceBlob *blob =
+      resource ? resource.getRawHandle().getBlob() : nullptr;
+  if (!blob)
     return module.emitError("expected the model's description in the "
                             "attribute qwen.manifest [Q2301]");
-  llvm::Expected<json::Value> value = json::parse(text.getValue());
+  ArrayRef<char> bytes = blob->getData();
+  llvm::Expected<json::Value> value =
+      json::parse(StringRef(bytes.data(), bytes.size()));
   if (!value)
     return module.emitError("the attribute qwen.manifest is damaged: ")
            << llvm::toString(value.takeError()) << " [Q2301]";

@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // The document of runtime/abi/manifest.md. It grows with the phases, as JSON in
-// an attribute of the module, so that --compile-from finds all of it in the IR:
+// a resource of the module, so that --compile-from finds all of it in the IR:
 // `import` writes what the model file says, `memory` adds the entry points and
 // the plan, `codegen` the code's variants.
 //

@@ -90,7 +90,10 @@ void qwenc::DiagnosticPrinter::print(Diagnostic &diagnostic) {
 void qwenc::enableRemarks(MLIRContext &context) {
   remark::RemarkCategories categories;
   categories.all = ".*";
-  (void)remark::enableOptimizationRemarks(
-      context, nullptr, std::make_unique<remark::RemarkEmittingPolicyAll>(),
-      categories, /*printAsEmitRemarks=*/true);
+  categories.passed = categories.missed = ".*";
+  categories.analysis = categories.failed = ".*";
+  if (failed(remark::enableOptimizationRemarks(
+          context, nullptr, std::make_unique<remark::RemarkEmittingPolicyAll>(),
+          categories, /*printAsEmitRemarks=*/true)))
+    llvm::errs() << "warning: no remarks\n";
 }

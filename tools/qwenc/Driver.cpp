@@ -265,6 +265,7 @@ bool Driver::dump(Phase phase) {
   if (!file)
     return fail(error, 2902);
   module->print(file->os());
+  file->os() << '\n';
   file->keep();
   return true;
 }

@@ -10,11 +10,13 @@
 
 #include "compiler/Codegen/Cpu/CpuTarget.h"
 #include "compiler/Frontend/Node.h"
-#include "compiler/Pipeline/Phases.h"
+#include "compiler/Pipeline/Pipeline.h"
+#include "mlir/Conversion/Passes.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/Timing.h"
+#include "mlir/Transforms/Passes.h"
 #include "tools/qwenc/Diagnostics.h"
 #include "tools/qwenc/Driver.h"
 #include "llvm/Support/CommandLine.h"
@@ -35,6 +37,13 @@ static int usageError(const UsageError &error) {
 
 /// MLIR's own options are parsed by MLIR.
 static bool parseMlirFlags(const std::vector<std::string> &flags) {
+  if (!flags.empty()) {
+    // Passes have names in --mlir-print-ir-after=, which are
+    // read when the option is registered.
+    mlir::registerTransformsPasses();
+    mlir::registerConversionPasses();
+    qwen::registerQwenPasses();
+  }
   mlir::registerAsmPrinterCLOptions();
   mlir::registerMLIRContextCLOptions();
   mlir::registerPassManagerCLOptions();
@@ -49,6 +58,8 @@ static bool parseMlirFlags(const std::vector<std::string> &flags) {
     return true;
   llvm::StringRef message = llvm::StringRef(problem).trim();
   message.consume_front("qwenc: ");
+  if (message.empty()) // said on stderr already
+    message = "wrong use of an MLIR flag";
   usageError({7001, message.split('\n').first.trim().str(), "", {}});
   return false;
 }

@@ -1,0 +1,2 @@
+module attributes {qwen.mesh = [["data"]]} {
+}

@@ -1,0 +1,2 @@
+module attributes {qwen.mesh = [["data", 1]], qwen.saved_bytes = {}} {
+}

@@ -19,6 +19,9 @@ using namespace mlir;
 using namespace qwen;
 using namespace qwen::cpu;
 
+// Up to so many rows the weights are streamed, not packed.
+static constexpr int64_t kFewRows = 8;
+
 namespace {
 /// What the emitter needs to know about one kernel.
 struct Contract {
@@ -84,9 +87,20 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
   }
   // Enough units for some threads, large enough to pay for packing.
   bool fast = target.hasAmx() && c.kind.lhs.isBF16() && c.kind.rhs.isBF16();
-  int64_t wide = fast ? 128 : 64;
-  c.blockM = c.rowsOfResult() ? 256 : std::min<int64_t>(c.m, 128);
-  c.blockN = std::min<int64_t>(llvm::alignTo(c.n, 32), wide);
+  c.blockM = 256;
+  c.blockN = fast ? 128 : 64;
+  if (!c.rowsOfResult()) {
+    // Both operands are packed for every block: square ones, as large as
+    // leaves eight of them.
+    int64_t side = 256;
+    auto units = [&] {
+      return llvm::divideCeil(c.m, side) * llvm::divideCeil(c.n, side);
+    };
+    while (side > 64 && units() < 8)
+      side /= 2;
+    c.blockM = c.blockN = side;
+  }
+  c.blockN = std::min<int64_t>(llvm::alignTo(c.n, 32), c.blockN);
   GemmLimits limits = gemmReuseLimits(c.kind, target);
   c.reuses = c.rowsOfResult() && c.k <= limits.k && c.blockN <= limits.n;
   return c;
@@ -197,18 +211,15 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
     Matrix out = {tile, b.cst(c.blockN)};
     if (direct >= 0)
       out = {b.at(results[direct], b.add(b.mul(row, c.n), column)), b.cst(c.n)};
-    emitGemm(b, module,
-             {c.kind,
-              lhs,
-              rhs,
-              out,
-              rows,
-              columns,
-              k,
-              b.cst(accumulates),
-              scratch,
-              {},
-              reuse});
+    GemmCall call = {c.kind,  lhs,     rhs,  out,
+                     rows,    columns, k,    b.cst(accumulates),
+                     scratch, {},      reuse};
+    if (c.kind.form == GemmForm::NT && c.rowsOfResult() && !accumulates)
+      b.when(
+          b.le(m, b.cst(kFewRows)), [&] { emitGemv(b, module, call); },
+          [&] { emitGemm(b, module, call); });
+    else
+      emitGemm(b, module, call);
     if (direct < 0)
       status = emitEpilogue(b, c, pointers, results, tile, row, column, rows,
                             columns);

@@ -139,12 +139,14 @@ void AmxGemmEmitter::packBPairs(Value j0, Value k0, Value nc, Value kc) {
   Matrix block = {b.at(o.rhs.base, b.add(b.mul(k0, o.rhs.stride), j0), bf16),
                   o.rhs.stride};
   Value depth = b.roundUp(kc, kDepth);
-  b.loop(b.roundUp(nc, kBlock), kRows, [&](Value j) {
-    Value panel = b.at(o.packedB,
-                       b.add(b.mul(b.div(j, kBlock), blocking.blockK * kBlock),
-                             b.mul(b.rem(j, kBlock), kDepth)),
-                       bf16);
-    b.loop(depth, kDepth, [&](Value k) {
+  // Along the rows first: a line of memory holds two groups of columns.
+  b.loop(depth, kDepth, [&](Value k) {
+    b.loop(b.roundUp(nc, kBlock), kRows, [&](Value j) {
+      Value panel =
+          b.at(o.packedB,
+               b.add(b.mul(b.div(j, kBlock), blocking.blockK * kBlock),
+                     b.mul(b.rem(j, kBlock), kDepth)),
+               bf16);
       Value tile = b.at(panel, b.mul(k, kBlock), bf16);
       Value inside =
           b.both(b.le(b.add(k, kDepth), kc), b.le(b.add(j, kRows), nc));
@@ -185,9 +187,9 @@ void AmxGemmEmitter::packARows(Value i0, Value k0, Value mc, Value kc) {
 void AmxGemmEmitter::packATransposed(Value i0, Value k0, Value mc, Value kc) {
   Matrix block = {b.at(o.lhs.base, b.add(b.mul(k0, o.lhs.stride), i0), bf16),
                   o.lhs.stride};
-  b.loop(b.roundUp(mc, kBlock), kRows, [&](Value i) {
-    Value target = b.at(o.packedA, b.mul(i, strideA()), bf16);
-    b.loop(kc, kDepth, [&](Value k) {
+  b.loop(kc, kDepth, [&](Value k) {
+    b.loop(b.roundUp(mc, kBlock), kRows, [&](Value i) {
+      Value target = b.at(o.packedA, b.mul(i, strideA()), bf16);
       auto pack = [&](llvm::function_ref<Value(Value)> pairsOf) {
         SmallVector<Value> rows;
         for (int64_t p = 0; p < kRows; ++p)

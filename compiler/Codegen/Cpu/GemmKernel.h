@@ -65,6 +65,10 @@ struct GemmCall {
 
 void emitGemm(SimdBuilder &b, mlir::ModuleOp module, const GemmCall &call);
 
+/// The same for form NT and few rows m: no packing, no scratch, and always
+/// C = A B.
+void emitGemv(SimdBuilder &b, mlir::ModuleOp module, const GemmCall &call);
+
 } // namespace qwen::cpu
 
 #endif // QWEN_COMPILER_CODEGEN_CPU_GEMMKERNEL_H

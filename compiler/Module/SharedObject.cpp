@@ -13,6 +13,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
+#include "llvm/Support/Signals.h"
 
 #ifdef QWEN_HAVE_LLD_LIBRARY
 #include "lld/Common/Driver.h"
@@ -22,48 +23,43 @@ LLD_HAS_DRIVER(elf)
 using namespace llvm;
 
 namespace {
-/// Removes the files it was given when it goes out of scope.
+/// Removes its files when it goes out of scope, and when a signal ends the
+/// program.
 class TemporaryFiles {
 public:
   ~TemporaryFiles() {
-    for (const std::string &path : paths)
+    for (const std::string &path : paths) {
       sys::fs::remove(path);
-    if (!folder.empty())
-      sys::fs::remove(folder);
+      sys::DontRemoveFileOnSignal(path);
+    }
   }
 
-  /// A new folder beside nothing else: objects have fixed names in it.
-  Error makeFolder() {
+  /// A new file with `bytes` in the system's folder for temporary files.
+  Expected<std::string> write(ArrayRef<char> bytes) {
     SmallString<128> path;
-    if (std::error_code error = sys::fs::createUniqueDirectory("qwenc", path))
-      return createStringError(
-          "cannot make a temporary folder: " + error.message() + " [Q2902]");
-    folder = path.str();
-    return Error::success();
-  }
-
-  Expected<std::string> write(StringRef name, ArrayRef<char> bytes) {
-    SmallString<128> path(folder);
-    sys::path::append(path, name);
-    paths.push_back(path.str().str());
-    std::error_code error;
-    raw_fd_ostream stream(path, error);
+    int descriptor;
+    std::error_code error =
+        sys::fs::createTemporaryFile("qwenc", "o", descriptor, path);
     if (!error) {
+      add(path);
+      raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
       stream.write(bytes.data(), bytes.size());
       stream.close();
       error = stream.error();
       stream.clear_error();
     }
     if (error)
-      return createStringError("cannot write " + path.str().str() + ": " +
-                               error.message() + " [Q2902]");
+      return createStringError(
+          "cannot write a temporary file: " + error.message() + " [Q2902]");
     return path.str().str();
   }
 
-  void add(StringRef path) { paths.push_back(path.str()); }
+  void add(StringRef path) {
+    paths.push_back(path.str());
+    sys::RemoveFileOnSignal(path);
+  }
 
 private:
-  std::string folder;
   std::vector<std::string> paths;
 };
 } // namespace
@@ -107,8 +103,6 @@ Error qwen::linkSharedObject(ArrayRef<ObjectBytes> objects, StringRef path) {
     return createStringError("cannot write " + path.str() +
                              ": it is a folder [Q2902]");
   TemporaryFiles files;
-  if (Error error = files.makeFolder())
-    return error;
   // In the output's own folder, so that the rename stays in one file system.
   SmallString<128> output(sys::path::parent_path(path));
   sys::path::append(output, "." + sys::path::filename(path).str() + "." +
@@ -128,9 +122,8 @@ Error qwen::linkSharedObject(ArrayRef<ObjectBytes> objects, StringRef path) {
                                         "-z",
                                         "now",
                                         "--threads=1"};
-  for (auto [index, object] : enumerate(objects)) {
-    Expected<std::string> file =
-        files.write(("part" + Twine(index) + ".o").str(), object);
+  for (const ObjectBytes &object : objects) {
+    Expected<std::string> file = files.write(object);
     if (!file)
       return file.takeError();
     arguments.push_back(*file);

@@ -27,7 +27,9 @@ struct CrossEntropy {
 static CrossEntropy crossEntropy(DecomposeBuilder &d, Value logits,
                                  Value targets) {
   CrossEntropy ce;
-  Value valid = d.ge(targets, d.intSplat(targets, 0));
+  Value valid = d.logicalAnd(
+      d.ge(targets, d.intSplat(targets, 0)),
+      d.lt(targets, d.intSplat(targets, DecomposeBuilder::lastDim(logits))));
   ce.valid = d.toFloat(valid);
   Value v = d.iota(d.type(logits).getShape(), d.rank(logits) - 1);
   ce.onehot = d.toFloat(d.eq(v, d.alongRow(targets, v)));

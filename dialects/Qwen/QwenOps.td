@@ -479,7 +479,7 @@ def Qwen_SoftcapOp : Qwen_BlockOp<"softcap"> {
 def Qwen_CrossEntropyOp : Qwen_BlockOp<"cross_entropy"> {
   let summary = "cross entropy of logits";
   let description = [{
-    Over the positions with `targets[b, t] >= 0`:
+    Over the positions with `0 <= targets[b, t] < V`:
     `loss = sum (logsumexp_v(logits[b, t, :]) - logits[b, t, targets[b, t]])` in
     nats, `count` = their number, `correct` = how many have their target as
     the first largest logit. Scalars; logits [B, T, V], targets [B, T] i32.

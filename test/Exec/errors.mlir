@@ -5,6 +5,7 @@
 // RUN: not qwen-exec %s.missing 2>&1 | FileCheck %s --check-prefix=FILE
 // RUN: not qwen-exec %s --function unknown_op 2>&1 | FileCheck %s --check-prefix=OP
 // RUN: not qwen-exec %s --function rows 2>&1 | FileCheck %s --check-prefix=ROWS
+// RUN: not qwen-exec %s --function outside 2>&1 | FileCheck %s --check-prefix=BODY
 
 // NAME: error: no function nothing in
 // RANGE: error: expected --range name=low:high, got x
@@ -23,3 +24,6 @@ func.func @unknown_op(%x: tensor<2xi32>) -> tensor<2xi32> {
 func.func @rows(%x: tensor<?xf32>) -> tensor<?xf32> {
   return %x : tensor<?xf32>
 }
+
+// BODY: error: 'func.func' op expected a body of one block
+func.func private @outside(tensor<2xf32>) -> tensor<2xf32>

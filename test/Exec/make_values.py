@@ -270,7 +270,9 @@ def activations():
 
 def losses():
     f = File("losses")
-    targets = torch.tensor([[1, -1, 0], [4, 2, -1]], dtype=torch.int32)
+    # -1 and 5 are no tokens: they do not count.
+    targets = torch.tensor([[1, -1, 0], [4, 2, 5]], dtype=torch.int32)
+    counted = torch.where(targets < 5, targets, -1)
     x, w = random(2, 3, 4), random(5, 4)
     logits = F.linear(x, w)
     logits[0, 0, 1] = logits[0, 0].max() + 1  # right
@@ -278,7 +280,7 @@ def losses():
     logits[1, 0, :] = logits[1, 0, 4]  # a tie: the target is the last
 
     def expected(z):
-        flat, t = z.reshape(-1, 5), targets.flatten().long()
+        flat, t = z.reshape(-1, 5), counted.flatten().long()
         loss = F.cross_entropy(flat, t, ignore_index=-1, reduction="sum")
         # torch does not say which of equal maxima argmax takes.
         first = torch.tensor([int((row == row.max()).nonzero()[0]) for row in flat])
@@ -309,7 +311,7 @@ def losses():
     xg, wg = x.clone().requires_grad_(), w.clone().requires_grad_()
     z = 2 * torch.tanh(F.linear(xg, wg) / 2)
     loss = F.cross_entropy(
-        z.reshape(-1, 5), targets.flatten().long(), ignore_index=-1, reduction="sum"
+        z.reshape(-1, 5), counted.flatten().long(), ignore_index=-1, reduction="sum"
     )
     seed, acc = torch.tensor(0.3), random(5, 4)
     (seed * loss).backward()

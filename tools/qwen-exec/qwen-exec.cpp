@@ -205,8 +205,10 @@ static FailureOr<std::vector<std::string>> chooseFunctions(ModuleOp module) {
   return names;
 }
 
-/// True if the oracle can run functions with these arguments and results.
-static LogicalResult verifySignature(func::FuncOp func) {
+/// Succeeds if the oracle can run a function like this.
+static LogicalResult verifyRunnable(func::FuncOp func) {
+  if (func.isExternal() || !func.getBody().hasOneBlock())
+    return func.emitOpError("expected a body of one block");
   SmallVector<Type> types(func.getArgumentTypes());
   llvm::append_range(types, func.getResultTypes());
   for (Type type : types) {
@@ -251,7 +253,7 @@ int main(int argc, char **argv) {
   bool good = true;
   for (StringRef name : *names) {
     auto func = module->lookupSymbol<func::FuncOp>(name);
-    good &= succeeded(verifySignature(func)) &&
+    good &= succeeded(verifyRunnable(func)) &&
             succeeded(runOne(*module, name, inputs));
   }
   return good ? 0 : 1;

@@ -597,12 +597,14 @@ Expected<Manifest> qrt::parseManifest(std::string_view text,
   Reader root(manifest.json, "", error);
   int64_t format = root.at("format").integer(0, 1 << 30);
   int64_t abi = root.at("abi").integer(0, 1 << 30);
-  if (error.empty() && (format != 1 || abi != QRT_ABI_VERSION))
+  // The format is told first: another one may hold the version elsewhere.
+  bool sameFormat = format == 1;
+  if (error.empty() && (!sameFormat || abi != QRT_ABI_VERSION))
     return makeError(6012, where,
-                     "the module has manifest format {} and ABI version {}, "
-                     "this qwen-rt needs 1 and {}; compile the model again "
-                     "with the qwenc of this release",
-                     format, abi, QRT_ABI_VERSION);
+                     "the module has {} version {}, this qwen-rt needs {}; "
+                     "compile the model again with the qwenc of this release",
+                     sameFormat ? "ABI" : "manifest", sameFormat ? abi : format,
+                     sameFormat ? QRT_ABI_VERSION : 1);
   if (error.empty())
     readDocument(root, manifest);
   if (!error.empty())

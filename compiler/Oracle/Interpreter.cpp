@@ -26,6 +26,7 @@ FailureOr<std::vector<Tensor>> Interpreter::run(func::FuncOp func,
     return func.emitOpError("expected a body of one block");
   values.clear();
   loop = LoopPosition();
+  callDepth = 0;
   Block &body = func.getBody().front();
   for (auto [arg, input] : llvm::zip_equal(body.getArguments(), inputs))
     values[arg] = input;
@@ -41,6 +42,8 @@ LogicalResult Interpreter::runBlock(Block &block) {
       done = runLayers(layers);
     } else if (auto launch = dyn_cast<kernel::LaunchOp>(op)) {
       done = runLaunch(launch);
+    } else if (auto call = dyn_cast<func::CallOp>(op)) {
+      done = runCall(call);
     } else if (auto param = dyn_cast<GetParamOp>(op)) {
       done = readParameter(param);
     } else if (auto view = dyn_cast<ReshapeOp>(op)) {
@@ -58,6 +61,26 @@ LogicalResult Interpreter::runBlock(Block &block) {
     if (failed(done))
       return failure();
   }
+  return success();
+}
+
+LogicalResult Interpreter::runCall(func::CallOp op) {
+  auto func = symbols.lookup<func::FuncOp>(op.getCallee());
+  if (!func || func.isExternal() || !func.getBody().hasOneBlock())
+    return op.emitOpError("expected to call a function of one block");
+  // Recursion has no end: there are no branches.
+  if (++callDepth > 8)
+    return op.emitOpError("calls are nested too deeply");
+  Block &body = func.getBody().front();
+  for (auto [arg, value] :
+       llvm::zip_equal(body.getArguments(), read(op.getOperands())))
+    values[arg] = value;
+  if (failed(runBlock(body)))
+    return failure();
+  for (auto [result, value] : llvm::zip_equal(
+           op.getResults(), read(body.getTerminator()->getOperands())))
+    values[result] = value;
+  --callDepth;
   return success();
 }
 

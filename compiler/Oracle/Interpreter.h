@@ -64,6 +64,7 @@ private:
   mlir::LogicalResult runBlock(mlir::Block &block);
   mlir::LogicalResult runLayers(LayersOp op);
   mlir::LogicalResult runLaunch(kernel::LaunchOp op);
+  mlir::LogicalResult runCall(mlir::func::CallOp op);
   mlir::LogicalResult readParameter(GetParamOp op);
   Tensors read(mlir::ValueRange values);
 
@@ -72,6 +73,7 @@ private:
   LaunchObserver *observer;
   Values values;
   LoopPosition loop;
+  int callDepth = 0;
 };
 
 } // namespace qwen::oracle

@@ -31,6 +31,9 @@ using namespace mlir;
 using namespace qwen;
 using namespace qwenc;
 
+/// Name of the module's attribute that says which phase has run.
+static constexpr llvm::StringLiteral kPhaseAttr = "qwen.phase";
+
 namespace {
 
 /// One compilation.
@@ -160,6 +163,12 @@ bool Driver::readInput() {
     return fail(options.model + " is not IR that --compile-to has printed",
                 2903);
   done = *symbolizePhase(options.compileFrom);
+  auto phase = (*module)->getAttrOfType<StringAttr>(kPhaseAttr);
+  if (!phase || phase.getValue() != options.compileFrom)
+    return fail(Twine(options.model) + " is not IR of the phase " +
+                    options.compileFrom + ", but " +
+                    (phase ? "of " + phase.getValue() : "of none"),
+                2903);
   return true;
 }
 
@@ -274,7 +283,11 @@ bool Driver::runPhase(Phase phase) {
   Stopwatch watch;
   if (phase == Phase::Codegen)
     attachCpu(*module, options.cpu);
-  if (!runPasses(phase) || !runAfter(phase) || !dump(phase))
+  if (!runPasses(phase) || !runAfter(phase))
+    return false;
+  (*module)->setAttr(kPhaseAttr,
+                     StringAttr::get(&context, stringifyPhase(phase)));
+  if (!dump(phase))
     return false;
   done = phase;
   if (options.verbose)
@@ -297,6 +310,10 @@ bool Driver::printPlanDocument() {
   FailureOr<llvm::json::Object> manifest = getManifest(*module);
   if (failed(manifest))
     return false;
+  for (const char *key : {"name", "num_parameters", "num_embedding_parameters",
+                          "flops_per_token", "mesh", "memory"})
+    if (!manifest->get(key))
+      return fail(Twine("the attribute qwen.manifest lacks ") + key, 2301);
   llvm::json::Object plan = makePlan(*manifest);
   if (options.json)
     llvm::outs() << llvm::formatv("{0:2}", llvm::json::Value(std::move(plan)))

@@ -1,2 +1,2 @@
-module attributes {qwen.mesh = [["data"]]} {
+module attributes {qwen.mesh = [["data"]], qwen.phase = "autodiff"} {
 }

@@ -1,2 +1,2 @@
-module attributes {qwen.mesh = [["data", 1]], qwen.saved_bytes = {}} {
+module attributes {qwen.mesh = [["data", 1]], qwen.phase = "remat", qwen.saved_bytes = {}} {
 }

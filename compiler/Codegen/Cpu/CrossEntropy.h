@@ -24,13 +24,16 @@ namespace qwen::cpu {
 struct HeadLoss {
   /// Parts of the vocabulary: one vector of partial results a row.
   static constexpr int64_t kSlots = kLanes;
-  /// The tile of logits.
-  static constexpr int64_t kRows = 256, kColumns = 256;
+  /// The tile of logits, small enough for the second cache with its
+  /// operands; the gradient's products take several of them together.
+  static constexpr int64_t kRows = 64, kColumns = 256;
+  static constexpr int64_t kGradRows = 256;
   /// Rows of one unit: its columns of the weight are packed once for them.
   static constexpr int64_t kUnitRows = 1024;
   /// Rows whose losses one unit adds up.
   static constexpr int64_t kBlock = 64;
   static constexpr int64_t kTileBytes = 4 * kRows * kColumns;
+  static constexpr int64_t kGradBytes = 4 * kGradRows * kColumns;
 
   mlir::Type x, weight;
   int64_t hidden, vocabulary;

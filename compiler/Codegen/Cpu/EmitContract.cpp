@@ -91,12 +91,12 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
   c.blockN = fast ? 128 : 64;
   if (!c.rowsOfResult()) {
     // Both operands are packed for every block: square ones, as large as
-    // leaves eight of them.
+    // leaves four of them.
     int64_t side = 256;
     auto units = [&] {
       return llvm::divideCeil(c.m, side) * llvm::divideCeil(c.n, side);
     };
-    while (side > 64 && units() < 8)
+    while (side > 64 && units() < 4)
       side /= 2;
     c.blockM = c.blockN = side;
   }

@@ -73,7 +73,7 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
   Value seed = b.load(f32, places.seed(b));
   Value logits = b.scratch(), dz = b.advance(logits, head.kTileBytes);
   // Both packed forms of the columns' weight, and what a product needs.
-  Value packedNT = b.advance(dz, head.kTileBytes);
+  Value packedNT = b.advance(dz, head.kGradBytes);
   Value packedNN = b.advance(packedNT, gemmPackedBytes(target));
   Value gemm = b.advance(packedNN, gemmPackedBytes(target));
   GemmKind toInput = {GemmForm::NN, head.x, head.weight};
@@ -88,16 +88,23 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
       Value columns = b.min(b.sub(last, column), head.kColumns);
       Value weightRow = b.mul(column, head.hidden);
       Matrix weights = {b.at(weight, weightRow, head.weight), hidden};
-      b.loop(b.rows(), head.kRows, [&](Value row0) {
-        Value rows = b.min(b.sub(b.rows(), row0), head.kRows);
+      b.loop(b.rows(), head.kGradRows, [&](Value row0) {
+        Value rows = b.min(b.sub(b.rows(), row0), head.kGradRows);
         Value reuse = b.select(b.eq(row0, zero), zero, one);
-        emitLogits(b, module, head, x, weight, row0, rows, column, columns,
-                   logits, gemm, packedNT, reuse);
-        b.loop(rows, 1, [&](Value i) {
-          Value row = b.add(row0, i), line = b.mul(i, head.kColumns);
-          emitRow(b, head, b.at(logits, line), b.at(dz, line, head.x), column,
-                  columns, loadTarget(b, head, places.targets(b), row),
-                  b.load(f32, b.at(workspace.lse, row)), seed);
+        b.loop(rows, head.kRows, [&](Value i0) {
+          Value firstRow = b.add(row0, i0);
+          Value count = b.min(b.sub(rows, i0), head.kRows);
+          emitLogits(b, module, head, x, weight, firstRow, count, column,
+                     columns, logits, gemm, packedNT,
+                     b.select(b.eq(firstRow, zero), zero, one));
+          b.loop(count, 1, [&](Value i) {
+            Value row = b.add(firstRow, i);
+            Value from = b.at(logits, b.mul(i, head.kColumns));
+            Value to = b.at(dz, b.mul(b.add(i0, i), head.kColumns), head.x);
+            emitRow(b, head, from, to, column, columns,
+                    loadTarget(b, head, places.targets(b), row),
+                    b.load(f32, b.at(workspace.lse, row)), seed);
+          });
         });
         Matrix dzTile = {dz, b.cst(head.kColumns)};
         Value xRow = b.mul(row0, head.hidden);
@@ -172,8 +179,8 @@ FailureOr<KernelCode> cpu::emitCrossEntropyGrad(kernel::FuncOp fn,
   int64_t index = code.tasks.size();
   code.tasks.push_back(emitSlots(places, index, head, target, module));
   code.tasks.push_back(emitSum(places, index + 1, head, target, module));
-  code.scratchBytes = 2 * HeadLoss::kTileBytes + 2 * gemmPackedBytes(target) +
-                      gemmScratchBytes(target);
+  code.scratchBytes = HeadLoss::kTileBytes + HeadLoss::kGradBytes +
+                      2 * gemmPackedBytes(target) + gemmScratchBytes(target);
   return code;
 }
 

@@ -22,6 +22,8 @@ using namespace qwen::cpu;
 // A tile's rows, and elements of k that one multiplication sums.
 static constexpr int64_t kRows = 16, kDepth = 32, kBlock = 2 * kRows;
 static constexpr int64_t kTileBytes = 1024;
+// Elements of A that stay in the first cache beside a panel of B.
+static constexpr int64_t kCachedA = 16384;
 
 namespace {
 class AmxGemmEmitter {
@@ -329,8 +331,13 @@ void AmxGemmEmitter::emit(const GemmOperands &operands) {
         else
           packBPairs(j0, k0, nc, kc);
       });
-      b.loop(o.m, blocking.blockM, [&](Value i0) {
-        Value mc = b.min(b.sub(o.m, i0), blocking.blockM);
+      // As many rows as leave a block of A in the first cache.
+      Value step = b.roundDown(b.div(b.cst(kCachedA), depth), kBlock);
+      step = b.max(b.min(step, blocking.blockM), b.cst(2 * kBlock));
+      Value blocks = b.div(b.add(o.m, b.add(step, -1)), step);
+      b.loop(blocks, 1, [&](Value index) {
+        Value i0 = b.mul(index, step);
+        Value mc = b.min(b.sub(o.m, i0), step);
         Value a = o.packedA, stride = b.cst(2 * strideA());
         if (form == GemmForm::TN) {
           packATransposed(i0, k0, mc, kc);
@@ -358,13 +365,14 @@ void AmxGemmEmitter::emit(const GemmOperands &operands) {
   });
 }
 
-GemmBlocking cpu::amxBlocking() {
+GemmBlocking cpu::amxBlocking(GemmForm form) {
   GemmBlocking blocking;
   blocking.tileM = kBlock;
   blocking.tileN = kBlock;
   blocking.blockM = 256;
   blocking.blockN = 256;
-  blocking.blockK = 512;
+  // A transposed is packed whole, so it shares the second cache with B.
+  blocking.blockK = form == GemmForm::TN ? 512 : 1024;
   blocking.bytesA =
       2 * blocking.blockM * (blocking.blockK + kDepth) + 4 * kBlock * kBlock;
   blocking.bytesB = 2 * blocking.blockN * blocking.blockK;
@@ -373,6 +381,6 @@ GemmBlocking cpu::amxBlocking() {
 
 void cpu::emitAmxGemm(SimdBuilder &b, GemmForm form,
                       const GemmOperands &operands) {
-  GemmBlocking blocking = amxBlocking();
+  GemmBlocking blocking = amxBlocking(form);
   AmxGemmEmitter(b, form, blocking).emit(operands);
 }

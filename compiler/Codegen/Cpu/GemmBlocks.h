@@ -23,7 +23,7 @@ struct GemmOperands {
   mlir::Value m, n, k, accumulate, reuse, packedA, packedB;
 };
 
-GemmBlocking amxBlocking();
+GemmBlocking amxBlocking(GemmForm form);
 void emitAmxGemm(SimdBuilder &b, GemmForm form, const GemmOperands &operands);
 
 } // namespace qwen::cpu

@@ -66,14 +66,14 @@ static Blocking blockingFor(const CpuTarget &target) {
 static int64_t packedABytes(const CpuTarget &target) {
   int64_t bytes = blockingFor(target).bytesA();
   if (target.hasAmx())
-    bytes = std::max(bytes, amxBlocking().bytesA);
+    bytes = std::max(bytes, amxBlocking(GemmForm::NT).bytesA);
   return llvm::alignTo(bytes, 64);
 }
 
 int64_t cpu::gemmPackedBytes(const CpuTarget &target) {
   int64_t bytes = blockingFor(target).bytesB();
   if (target.hasAmx())
-    bytes = std::max(bytes, amxBlocking().bytesB);
+    bytes = std::max(bytes, amxBlocking(GemmForm::NT).bytesB);
   return llvm::alignTo(bytes, 64);
 }
 
@@ -88,7 +88,7 @@ static bool usesAmx(const GemmKind &kind, const CpuTarget &target) {
 
 GemmLimits cpu::gemmReuseLimits(const GemmKind &kind, const CpuTarget &target) {
   if (usesAmx(kind, target))
-    return {amxBlocking().blockN, amxBlocking().blockK};
+    return {amxBlocking(kind.form).blockN, amxBlocking(kind.form).blockK};
   return {blockingFor(target).blockN, blockingFor(target).blockK};
 }
 

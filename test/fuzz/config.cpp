@@ -13,11 +13,11 @@
 
 #include <cstdlib>
 
-/// A folder of this process for the one file, as the reader takes a path.
+/// The reader takes a path: the file lies in a folder under the current one.
 static const std::string &configPath() {
   static const std::string path = [] {
-    llvm::SmallString<128> folder;
-    if (llvm::sys::fs::createUniqueDirectory("fuzz-config", folder))
+    llvm::SmallString<128> folder("fuzz-config");
+    if (llvm::sys::fs::create_directories(folder))
       std::abort();
     llvm::sys::path::append(folder, "config.json");
     return std::string(folder);

@@ -55,7 +55,7 @@ void Sampler::gather(const float *logits, int64_t vocab) {
     if (id < static_cast<int64_t>(occurred.size()) && occurred[id])
       logit = logit > 0 ? logit / options.repetitionPenalty
                         : logit * options.repetitionPenalty;
-    candidates.push_back({logit, static_cast<int32_t>(id)});
+    candidates.push_back({logit, 0, static_cast<int32_t>(id)});
   }
 }
 
@@ -145,13 +145,15 @@ Expected<int32_t> Sampler::sample(const float *logits, int64_t vocab,
                      candidates.end());
   }
   double total = 0;
-  for (Candidate &candidate : candidates)
-    total += std::exp(candidate.logit - top);
+  for (Candidate &candidate : candidates) {
+    candidate.weight = std::exp(candidate.logit - top);
+    total += candidate.weight;
+  }
   auto bits = Philox(options.seed, RandomPurpose::Sampling)(position, request);
   double target = uniformDouble(bits[0], bits[1]) * total;
   double sum = 0;
   for (const Candidate &candidate : candidates) {
-    sum += std::exp(candidate.logit - top);
+    sum += candidate.weight;
     if (sum > target)
       return candidate.id;
   }

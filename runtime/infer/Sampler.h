@@ -49,6 +49,7 @@ public:
 private:
   struct Candidate {
     double logit;
+    double weight; ///< probability, up to a factor
     int32_t id;
   };
   void gather(const float *logits, int64_t vocab);

@@ -276,8 +276,7 @@ LogicalResult FormKernels::outline(Group &group) {
       inputs, [](Value value) { return behindReshapes(value); });
   auto launch = kernel::LaunchOp::create(
       b, b.getFusedLoc(locs), TypeRange(ValueRange(outputs.getArrayRef())),
-      *callee, operands, UnitAttr(), ArrayAttr(),
-      kernel::BufferAttr());
+      *callee, operands, UnitAttr(), ArrayAttr(), kernel::BufferAttr());
   // After qwen.last_token there is one token in every row.
   auto hasOneToken = [&](Value value) {
     auto type = cast<RankedTensorType>(value.getType());

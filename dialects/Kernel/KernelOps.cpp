@@ -220,7 +220,8 @@ void FuncOp::print(OpAsmPrinter &printer) {
   printer << ' ' << stringifyRoot(getRoot()) << ' ';
   printer.printSymbolName(getSymName());
   function_interface_impl::printFunctionSignature(
-      printer, *this, getArgumentTypes(), /*isVariadic=*/false, getResultTypes());
+      printer, *this, getArgumentTypes(), /*isVariadic=*/false,
+      getResultTypes());
   function_interface_impl::printFunctionAttributes(
       printer, *this,
       {getFunctionTypeAttrName(), getArgAttrsAttrName(), getResAttrsAttrName(),

@@ -19,7 +19,7 @@ PLACES = ("compiler", "dialects", "runtime", "tools")
 def main():
     source = sys.argv[1]
     listing = subprocess.run(
-        ["git", "-C", source, "ls-files", "-z", "--", *PLACES],
+        ["git", "-c", "safe.directory=*", "-C", source, "ls-files", "-z", "--", *PLACES],
         check=True, capture_output=True,
     ).stdout
     files = [name.decode() for name in listing.split(b"\0") if name]

@@ -10,7 +10,7 @@ import sys
 def main():
     source = sys.argv[1]
     listing = subprocess.run(
-        ["git", "-C", source, "ls-files", "-z", "--", "*.cpp", "*.h", "*.cc"],
+        ["git", "-c", "safe.directory=*", "-C", source, "ls-files", "-z", "--", "*.cpp", "*.h", "*.cc"],
         check=True,
         capture_output=True,
     ).stdout

@@ -18,7 +18,7 @@ def main():
         rb"(?<![\w.~$%{}-])(" + b"|".join(re.escape(p.encode()) for p in places) + rb")/"
     )
     listing = subprocess.run(
-        ["git", "-C", source, "ls-files", "-z"], check=True, capture_output=True
+        ["git", "-c", "safe.directory=*", "-C", source, "ls-files", "-z"], check=True, capture_output=True
     ).stdout
     files = [name.decode() for name in listing.split(b"\0") if name]
     bad = 0

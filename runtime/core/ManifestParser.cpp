@@ -1,0 +1,412 @@
+//===- ManifestParser.cpp - From JSON to a checked manifest ---------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/abi/qwen_module.h"
+#include "runtime/core/Json.h"
+#include "runtime/core/JsonReader.h"
+#include "runtime/core/Manifest.h"
+
+#include <algorithm>
+#include <set>
+
+using namespace qrt;
+using nlohmann::json;
+
+namespace {
+
+constexpr int kBadManifest = 6011;
+constexpr int kMaxDepth = 64;
+/// Far above any machine, far below overflow when sizes are added up.
+constexpr int64_t kMaxBytes = int64_t(1) << 48;
+constexpr int64_t kMaxSlots = 1 << 22;
+
+/// Product of sizes, or -1 where it exceeds kMaxBytes.
+int64_t product(const std::vector<int64_t> &sizes) {
+  int64_t result = 1;
+  for (int64_t size : sizes) {
+    if (size > 0 && result > kMaxBytes / size)
+      return -1;
+    result *= size;
+  }
+  return result;
+}
+
+std::vector<int64_t> readShape(JsonReader reader) {
+  std::vector<int64_t> shape;
+  for (size_t i = 0, n = reader.size(8); i < n; ++i)
+    shape.push_back(reader.at(i).integer(1, kMaxBytes));
+  if (product(shape) < 0) {
+    reader.fail("describes a tensor that is too large");
+    shape.clear(); // so that later products cannot overflow
+  }
+  return shape;
+}
+
+InitInfo readInit(JsonReader reader) {
+  using Kind = InitInfo::Kind;
+  InitInfo init;
+  init.kind = reader.at("kind").oneOf<Kind>({{"zeros", Kind::Zeros},
+                                             {"ones", Kind::Ones},
+                                             {"constant", Kind::Constant},
+                                             {"normal", Kind::Normal},
+                                             {"uniform", Kind::Uniform}});
+  if (init.kind == Kind::Constant)
+    init.value = reader.at("value").number();
+  if (init.kind == Kind::Normal) {
+    init.mean = reader.has("mean") ? reader.at("mean").number() : 0;
+    init.std = reader.at("std").number();
+  }
+  if (init.kind == Kind::Uniform) {
+    init.low = reader.at("low").number();
+    init.high = reader.at("high").number();
+  }
+  return init;
+}
+
+FileView readView(JsonReader reader) {
+  FileView view;
+  view.name = reader.at("name").str();
+  view.fileShape = readShape(reader.at("file_shape"));
+  view.transpose = reader.at("transpose").boolean();
+  view.alias = reader.at("alias").boolean();
+  if (JsonReader slice = reader.at("slice"); !slice.isNull()) {
+    int64_t rank = static_cast<int64_t>(view.fileShape.size());
+    int64_t axis = slice.at("axis").integer(0, std::max<int64_t>(rank - 1, 0));
+    int64_t extent = rank ? view.fileShape[axis] : 1;
+    view.slice.emplace(axis, slice.at("begin").integer(0, extent - 1));
+  }
+  if (JsonReader permute = reader.at("permute"); !permute.isNull())
+    view.permuteHeads = permute.at("heads").integer(1, 1 << 20);
+  return view;
+}
+
+/// The part of the file's tensor must have as many elements as the parameter,
+/// and lie inside the tensor.
+void checkView(const ParameterInfo &parameter, const FileView &view,
+               JsonReader reader) {
+  if (parameter.layers && view.name.find("{i}") == std::string::npos)
+    reader.fail("names a layered parameter without '{i}'");
+  int64_t available = product(view.fileShape);
+  if (view.slice) {
+    auto [axis, begin] = *view.slice;
+    size_t rank = parameter.shape.size();
+    if (rank != view.fileShape.size())
+      return reader.fail("slices a tensor of another rank");
+    for (size_t i = 0; i < rank; ++i) {
+      int64_t want = parameter.shape[view.transpose ? rank - 1 - i : i];
+      int64_t have = view.fileShape[i];
+      if (static_cast<int64_t>(i) == axis ? want > have - begin : want != have)
+        return reader.fail("slices beyond the file's tensor");
+    }
+  } else if (available != parameter.elementsPerLayer()) {
+    reader.fail("has another number of elements than the parameter");
+  }
+  if (view.permuteHeads &&
+      (parameter.shape.empty() || parameter.shape[0] % *view.permuteHeads != 0))
+    reader.fail("permutes rows that are not a multiple of the heads");
+}
+
+ParameterInfo readParameter(JsonReader reader) {
+  ParameterInfo parameter;
+  parameter.name = reader.at("name").str();
+  if (JsonReader layers = reader.at("layers"); !layers.isNull())
+    parameter.layers = layers.integer(1, 1 << 16);
+  parameter.shape = readShape(reader.at("shape"));
+  if (product(parameter.shape) > kMaxBytes / 8 / parameter.layerCount())
+    reader.fail("describes a parameter that is too large");
+  JsonReader axes = reader.at("axes");
+  for (size_t i = 0, n = axes.size(8); i < n; ++i)
+    parameter.axes.push_back(axes.at(i).str());
+  parameter.init = readInit(reader.at("init"));
+  parameter.group = reader.at("group").integer(0, 63);
+  JsonReader storages = reader.at("storages");
+  if (storages.expectObject())
+    for (auto &[name, unused] : storages.raw().items())
+      parameter.storages[name] = storages.at(name.c_str()).at("dtype").dtype();
+  JsonReader views = reader.at("views");
+  if (views.expectObject())
+    for (auto &[format, unused] : views.raw().items()) {
+      JsonReader list = views.at(format.c_str());
+      std::vector<FileView> &out = parameter.views[format];
+      for (size_t i = 0, n = list.size(64); i < n; ++i) {
+        out.push_back(readView(list.at(i)));
+        checkView(parameter, out.back(), list.at(i));
+      }
+    }
+  return parameter;
+}
+
+ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
+                const Manifest &manifest) {
+  ArgInfo arg;
+  arg.name = reader.at("name").str();
+  arg.role =
+      reader.at("role").oneOf<ArgRole>({{"input", ArgRole::Input},
+                                        {"output", ArgRole::Output},
+                                        {"parameter", ArgRole::Parameter},
+                                        {"gradient", ArgRole::Gradient},
+                                        {"moment1", ArgRole::Moment1},
+                                        {"moment2", ArgRole::Moment2},
+                                        {"cache", ArgRole::Cache}});
+  arg.dtype = reader.at("dtype").dtype();
+  JsonReader shape = reader.at("shape");
+  int64_t most = 1;
+  for (size_t i = 0, n = shape.size(8); i < n; ++i) {
+    DimInfo dim;
+    if (shape.at(i).raw().is_string()) {
+      std::string name = shape.at(i).str();
+      dim.extent = entry.findExtent(name);
+      if (dim.extent < 0)
+        shape.at(i).fail(
+            fmt::format("names '{}', which is no extent of this entry", name));
+      else
+        dim.size = entry.extents[dim.extent].max;
+    } else {
+      dim.size = shape.at(i).integer(1, kMaxBytes);
+    }
+    if (dim.size > 0 && most > kMaxBytes / 8 / dim.size) {
+      shape.fail("describes a tensor that is too large");
+      dim.size = 1; // so that later products cannot overflow
+    }
+    most *= dim.size;
+    arg.shape.push_back(dim);
+  }
+  arg.slot = reader.at("slot").integer(0, kMaxSlots);
+  arg.count = reader.at("count").integer(1, kMaxSlots);
+  if (arg.slot > entry.slots - arg.count)
+    reader.fail(fmt::format("needs slots beyond the entry's {}", entry.slots));
+  if (most > kMaxBytes / 8 / arg.count)
+    shape.fail("describes a tensor that is too large");
+  if (reader.has("donated"))
+    arg.donated = reader.at("donated").boolean();
+  if (arg.role == ArgRole::Parameter || arg.role == ArgRole::Gradient ||
+      arg.role == ArgRole::Moment1 || arg.role == ArgRole::Moment2) {
+    arg.parameter = manifest.findParameter(arg.name);
+    if (arg.parameter < 0) {
+      reader.fail(fmt::format("names '{}', which is no parameter", arg.name));
+      return arg;
+    }
+    const ParameterInfo &parameter = manifest.parameters[arg.parameter];
+    if (arg.count != parameter.layerCount() ||
+        entry.elements(arg) != parameter.elementsPerLayer())
+      reader.fail("has another shape or layer count than the parameter");
+    if (arg.role == ArgRole::Parameter) {
+      arg.storage = reader.at("storage").str();
+      auto it = parameter.storages.find(arg.storage);
+      if (it == parameter.storages.end())
+        reader.fail(fmt::format("names storage '{}', which the parameter does "
+                                "not have",
+                                arg.storage));
+      else if (it->second != arg.dtype)
+        reader.fail("has another type than the parameter's storage");
+    }
+  }
+  return arg;
+}
+
+EntryInfo readEntry(JsonReader reader, const Manifest &manifest) {
+  EntryInfo entry;
+  entry.name = reader.at("name").str();
+  JsonReader extents = reader.at("extents");
+  for (size_t i = 0, n = extents.size(16); i < n; ++i) {
+    ExtentInfo extent;
+    extent.name = extents.at(i).at("name").str();
+    extent.max = extents.at(i).at("max").integer(1, int64_t(1) << 31);
+    entry.extents.push_back(extent);
+  }
+  entry.arenaBytes = reader.at("arena_bytes").integer(0, kMaxBytes);
+  entry.slots = reader.at("slots").integer(0, kMaxSlots);
+  JsonReader args = reader.at("args");
+  std::vector<bool> taken(entry.slots, false);
+  for (size_t i = 0, n = args.size(); i < n; ++i) {
+    ArgInfo arg = readArg(args.at(i), entry, manifest);
+    for (int64_t s = arg.slot; s < arg.slot + arg.count && s < entry.slots;
+         ++s) {
+      if (taken[s])
+        args.at(i).fail(fmt::format("uses slot {} a second time", s));
+      taken[s] = true;
+    }
+    entry.args.push_back(std::move(arg));
+  }
+  auto unused = std::find(taken.begin(), taken.end(), false);
+  if (unused != taken.end())
+    args.fail(fmt::format("leave slot {} without an argument",
+                          unused - taken.begin()));
+  return entry;
+}
+
+void readDefaults(JsonReader reader, ManifestDefaults &defaults) {
+  constexpr int64_t kMany = int64_t(1) << 40;
+  if (reader.has("train")) {
+    JsonReader train = reader.at("train");
+    auto &out = defaults.train;
+    out.batch = train.at("batch").integer(1, kMany);
+    out.sequence = train.at("sequence").integer(1, kMany);
+    out.accumulate = train.at("accumulate").integer(1, kMany);
+    out.seed = train.at("seed").unsignedInteger();
+    if (train.has("data")) {
+      JsonReader data = train.at("data");
+      if (data.raw().is_string())
+        out.data.push_back(data.str());
+      else
+        for (size_t i = 0, n = data.size(); i < n; ++i)
+          out.data.push_back(data.at(i).str());
+    }
+    JsonReader optimizer = train.at("optimizer");
+    out.optimizer.kind = optimizer.at("kind").str();
+    out.optimizer.lr = optimizer.at("lr").number();
+    JsonReader betas = optimizer.at("betas");
+    if (betas.size(2) == 2) {
+      out.optimizer.beta1 = betas.at(size_t(0)).number();
+      out.optimizer.beta2 = betas.at(size_t(1)).number();
+    } else {
+      betas.fail("is not a pair of numbers");
+    }
+    out.optimizer.eps = optimizer.at("eps").number();
+    out.optimizer.weightDecay = optimizer.at("weight_decay").number();
+    out.optimizer.clip = optimizer.at("clip").number();
+    JsonReader schedule = train.at("schedule");
+    out.schedule.kind = schedule.at("kind").str();
+    out.schedule.warmup = schedule.at("warmup").integer(0, kMany);
+    out.schedule.minLr = schedule.at("min_lr").number();
+    if (schedule.has("steps"))
+      out.schedule.steps = schedule.at("steps").integer(1, kMany);
+    if (schedule.has("tokens"))
+      out.schedule.tokens = schedule.at("tokens").integer(1, int64_t(1) << 60);
+    if (schedule.has("flops"))
+      out.schedule.flops = schedule.at("flops").number();
+    if (schedule.has("tokens_per_parameter"))
+      out.schedule.tokensPerParameter =
+          schedule.at("tokens_per_parameter").number();
+  }
+  if (reader.has("checkpoint")) {
+    JsonReader checkpoint = reader.at("checkpoint");
+    if (checkpoint.has("every"))
+      defaults.checkpoint.every = checkpoint.at("every").integer(0, kMany);
+    if (checkpoint.has("keep"))
+      defaults.checkpoint.keep = checkpoint.at("keep").integer(0, kMany);
+    if (checkpoint.has("best"))
+      defaults.checkpoint.best = checkpoint.at("best").boolean();
+  }
+  if (reader.has("eval")) {
+    JsonReader eval = reader.at("eval");
+    if (eval.has("every"))
+      defaults.eval.every = eval.at("every").integer(0, kMany);
+    if (eval.has("batches"))
+      defaults.eval.batches = eval.at("batches").integer(0, kMany);
+  }
+  if (reader.has("log") && reader.at("log").has("every"))
+    defaults.log.every = reader.at("log").at("every").integer(1, kMany);
+  if (reader.has("infer")) {
+    JsonReader infer = reader.at("infer");
+    defaults.infer.batch = infer.at("batch").integer(1, 1 << 20);
+    defaults.infer.context = infer.at("context").integer(1, int64_t(1) << 31);
+    defaults.infer.prefill = infer.at("prefill").integer(1, int64_t(1) << 31);
+  }
+}
+
+void readTargets(JsonReader reader, Manifest &manifest) {
+  for (size_t i = 0, n = reader.size(16); i < n; ++i) {
+    JsonReader item = reader.at(i);
+    TargetInfo target;
+    target.target = item.at("target").str();
+    target.workerScratchBytes =
+        item.at("worker_scratch_bytes").integer(0, int64_t(1) << 34);
+    JsonReader variants = item.at("variants");
+    for (size_t v = 0, m = variants.size(64); v < m; ++v) {
+      VariantInfo variant;
+      variant.level = variants.at(v).at("level").str();
+      JsonReader features = variants.at(v).at("features");
+      for (size_t f = 0, k = features.size(1024); f < k; ++f)
+        variant.features.push_back(features.at(f).str());
+      target.variants.push_back(std::move(variant));
+    }
+    manifest.targets.push_back(std::move(target));
+  }
+}
+
+void readDocument(JsonReader root, Manifest &manifest) {
+  manifest.format = root.at("format").integer(0, 1 << 30);
+  manifest.abi = root.at("abi").integer(0, 1 << 30);
+  manifest.name = root.at("name").str();
+  manifest.compiler = root.at("compiler").str();
+  manifest.buildId = root.at("build_id").str();
+  manifest.dtype = root.at("dtype").dtype();
+  // The name becomes a folder (runs/<name>).
+  if (manifest.name.empty() || manifest.name.size() > 200 ||
+      manifest.name[0] == '.' ||
+      manifest.name.find_first_of(std::string_view("/\0\n", 3)) !=
+          std::string::npos)
+    root.at("name").fail("cannot be the name of a folder");
+  if (JsonReader mesh = root.at("mesh"); mesh.expectObject())
+    for (auto &[axis, unused] : mesh.raw().items())
+      manifest.mesh.emplace_back(axis,
+                                 mesh.at(axis.c_str()).integer(1, 1 << 20));
+  JsonReader architecture = root.at("architecture");
+  manifest.family = architecture.at("family").str();
+  if (JsonReader dims = architecture.at("dims"); dims.expectObject())
+    for (auto &[name, value] : dims.raw().items())
+      if (value.is_number_integer())
+        manifest.dims[name] =
+            dims.at(name.c_str()).integer(-kMaxBytes, kMaxBytes);
+  JsonReader config = architecture.at("hf_config");
+  if (config.expectObject())
+    manifest.hfConfig = config.raw();
+  readDefaults(root.at("defaults"), manifest.defaults);
+  JsonReader flops = root.at("flops_per_token");
+  manifest.flopsPerToken.forward = flops.at("forward").number();
+  manifest.flopsPerToken.train = flops.at("train").number();
+  manifest.flopsPerToken.trainCausal = flops.at("train_causal").number();
+  readTargets(root.at("targets"), manifest);
+  std::set<std::string> names;
+  JsonReader parameters = root.at("parameters");
+  for (size_t i = 0, n = parameters.size(1 << 16); i < n; ++i) {
+    manifest.parameters.push_back(readParameter(parameters.at(i)));
+    if (!names.insert(manifest.parameters.back().name).second)
+      parameters.at(i).fail("has the name of an earlier parameter");
+  }
+  names.clear();
+  JsonReader entries = root.at("entries");
+  for (size_t i = 0, n = entries.size(1024); i < n; ++i) {
+    manifest.entries.push_back(readEntry(entries.at(i), manifest));
+    if (!names.insert(manifest.entries.back().name).second)
+      entries.at(i).fail("has the name of an earlier entry");
+  }
+  manifest.memory = root.at("memory").raw();
+}
+
+} // namespace
+
+Expected<Manifest> qrt::parseManifest(std::string_view text,
+                                      const std::string &where) {
+  // A section may be padded with zeros.
+  if (size_t end = text.find('\0'); end != std::string_view::npos)
+    text = text.substr(0, end);
+  Manifest manifest;
+  Expected<json> parsed = parseJson(text, "", kMaxDepth);
+  if (!parsed)
+    return makeError(kBadManifest, where, "damaged manifest: {} ({})",
+                     parsed.error().message, parsed.error().where);
+  manifest.json = std::move(*parsed);
+  std::string error;
+  JsonReader root(manifest.json, "", error);
+  int64_t format = root.at("format").integer(0, 1 << 30);
+  int64_t abi = root.at("abi").integer(0, 1 << 30);
+  // The format is told first: another one may hold the version elsewhere.
+  bool sameFormat = format == 1;
+  if (error.empty() && (!sameFormat || abi != QRT_ABI_VERSION))
+    return makeError(6012, where,
+                     "the module has {} version {}, this qwen-rt needs {}; "
+                     "compile the model again with the qwenc of this release",
+                     sameFormat ? "ABI" : "manifest", sameFormat ? abi : format,
+                     sameFormat ? QRT_ABI_VERSION : 1);
+  if (error.empty())
+    readDocument(root, manifest);
+  if (!error.empty())
+    return makeError(kBadManifest, where, "damaged manifest: {}", error);
+  return manifest;
+}

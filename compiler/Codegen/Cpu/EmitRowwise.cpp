@@ -293,7 +293,12 @@ void RowKernel::emitRows(ArrayRef<Indices> indices) {
 int64_t RowKernel::rowsAtOnce() {
   auto &body = kernel.getBody().front();
   bool reduces = !body.getOps<kernel::ReduceOp>().empty();
-  return reduces && unroll >= 2 ? 2 : 1;
+  if (!reduces || unroll < 2)
+    return 1;
+  // Short rows (heads) wait longer for each other's reductions.
+  bool isShort = llvm::all_of(
+      groups, [](const Group &group) { return group.width <= 16 * kLanes; });
+  return isShort && rows.size() > 1 && rows.back() % 4 == 0 ? 4 : 2;
 }
 
 void RowKernel::emit() {

@@ -247,18 +247,16 @@ Value KernelBuilder::advance(Value pointer, int64_t bytes) {
 }
 
 Value KernelBuilder::load(Type type, Value pointer, Value offset) {
-  // A copy of bf16 vectors is taken apart into elements; one of i16 is not.
-  if (auto vector = dyn_cast<VectorType>(type);
-      vector && vector.getElementType().isBF16()) {
-    Type bits = vectorType(b.getI16Type(), vector.getNumElements());
-    return bitcast(load(bits, pointer, offset), b.getBF16Type());
-  }
+  // As integers: LLVM takes copies of bf16 vectors apart.
+  if (getElementTypeOrSelf(type).isBF16())
+    return bitcast(load(typeLike(b.getI16Type(), type), pointer, offset),
+                   b.getBF16Type());
   pointer = pointerAt(pointer, getElementTypeOrSelf(type), offset);
   return LLVM::LoadOp::create(b, loc, type, pointer, elementBytes(type));
 }
 
 void KernelBuilder::store(Value value, Value pointer, Value offset) {
-  if (lanesOf(value) && elementType(value).isBF16())
+  if (elementType(value).isBF16())
     value = bitcast(value, b.getI16Type());
   pointer = pointerAt(pointer, elementType(value), offset);
   LLVM::StoreOp::create(b, loc, value, pointer, elementBytes(value.getType()));
@@ -336,7 +334,16 @@ void KernelBuilder::copy(Value to, Value from, Value bytes) {
 Value KernelBuilder::widen(Value value) {
   if (elementType(value).isF32())
     return value;
-  return arith::ExtFOp::create(b, loc, typeLike(f32(), value.getType()), value);
+  if (!elementType(value).isBF16())
+    return arith::ExtFOp::create(b, loc, typeLike(f32(), value.getType()),
+                                 value);
+  // In integers: LLVM takes some short vectors of bf16 apart by a library call
+  // for every element.
+  Value bits = bitcast(value, b.getI16Type());
+  Type wide = typeLike(b.getI32Type(), value.getType());
+  bits = arith::ExtUIOp::create(b, loc, wide, bits);
+  return bitcast(arith::ShLIOp::create(b, loc, bits, constant(wide, 16)),
+                 f32());
 }
 
 Value KernelBuilder::bitcast(Value value, Type element) {

@@ -236,7 +236,7 @@ TEST(Rowwise, Rope) {
 }
 
 TEST(Rowwise, NormThenRope) {
-  std::string x = tensor("?x2x16", "bf16"), w = tensor("16", "bf16");
+  std::string x = tensor("?x4x16", "bf16"), w = tensor("16", "bf16");
   std::string t = tensor("?x8", "f32");
   checkKernel(
       kernelText("rowwise",

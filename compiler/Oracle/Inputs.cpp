@@ -33,6 +33,13 @@ Tensor InputGenerator::make(StringRef name, RankedTensorType type) const {
   auto it = ranges.find(name);
   if (it != ranges.end())
     range = it->second;
+  if (auto value = given.find(name);
+      value != given.end() && !value->second.empty()) {
+    for (int64_t i = 0; i < tensor.size(); ++i)
+      tensor.values[i] = value->second[i % value->second.size()];
+    tensor.round();
+    return tensor;
+  }
   uint64_t state = seed ^ llvm::xxh3_64bits(name);
   for (double &value : tensor.values) {
     double unit = (nextRandom(state) >> 11) * 0x1p-53;

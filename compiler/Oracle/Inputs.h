@@ -25,7 +25,8 @@ public:
 
   explicit InputGenerator(uint64_t seed) : seed(seed) {}
 
-  /// One tensor. Floats are rounded to the type.
+  /// One tensor, rounded to the type; a given one of another size is repeated
+  /// or cut.
   Tensor make(llvm::StringRef name, mlir::RankedTensorType type) const;
   /// The arguments of `func`; an argument's name is its qwen.name, else argN.
   std::vector<Tensor> makeArguments(mlir::func::FuncOp func) const;
@@ -33,6 +34,8 @@ public:
   Parameters makeParameters(mlir::ModuleOp module) const;
 
   llvm::StringMap<Range> ranges;
+  /// Tensors that are given instead of drawn: all elements in row-major order.
+  llvm::StringMap<std::vector<double>> given;
 
 private:
   uint64_t seed;

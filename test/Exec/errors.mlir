@@ -27,3 +27,10 @@ func.func @rows(%x: tensor<?xf32>) -> tensor<?xf32> {
 
 // BODY: error: 'func.func' op expected a body of one block
 func.func private @outside(tensor<2xf32>) -> tensor<2xf32>
+
+// RUN: echo '{"arg0": [1, 2]}' > %t.json
+// RUN: qwen-exec %s --function add --inputs %t.json | FileCheck %s --check-prefix=GIVEN
+// GIVEN: add#0: tensor<2xf32> = [1, 2]
+// RUN: echo '{"arg0": 1}' > %t.json
+// RUN: not qwen-exec %s --function add --inputs %t.json 2>&1 | FileCheck %s --check-prefix=LISTS
+// LISTS: expected an object of lists of numbers

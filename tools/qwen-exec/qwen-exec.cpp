@@ -17,6 +17,7 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/JSON.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/ToolOutputFile.h"
 
@@ -41,6 +42,10 @@ static cl::list<std::string>
            cl::desc("bounds of an argument or parameter; the name is qwen.name "
                     "or argN (default: floats -1:1, integers 0:3)"),
            cl::cat(category));
+static cl::opt<std::string> givenFile(
+    "inputs", cl::value_desc("file.json"),
+    cl::desc("inputs that are given: an object of flat lists by name"),
+    cl::cat(category));
 static cl::opt<Precision> precision(
     "type", cl::desc("the float types to run in"), cl::init(Precision::AsIs),
     cl::values(clEnumValN(Precision::AsIs, "as-is",
@@ -96,6 +101,42 @@ static LogicalResult readRanges(InputGenerator &inputs) {
       return failure();
     }
     inputs.ranges[name] = range;
+  }
+  return success();
+}
+
+/// Reads --inputs into `inputs`.
+static LogicalResult readGiven(InputGenerator &inputs) {
+  if (givenFile.empty())
+    return success();
+  std::string message;
+  auto file = openInputFile(givenFile, &message);
+  if (!file) {
+    error() << message << '\n';
+    return failure();
+  }
+  llvm::Expected<llvm::json::Value> json = llvm::json::parse(file->getBuffer());
+  if (!json) {
+    error() << givenFile << ": " << llvm::toString(json.takeError()) << '\n';
+    return failure();
+  }
+  const llvm::json::Object *object = json->getAsObject();
+  auto fail = [] {
+    error() << givenFile << ": expected an object of lists of numbers\n";
+    return failure();
+  };
+  if (!object)
+    return fail();
+  for (const auto &[name, value] : *object) {
+    const llvm::json::Array *list = value.getAsArray();
+    if (!list)
+      return fail();
+    for (const llvm::json::Value &element : *list) {
+      std::optional<double> number = element.getAsNumber();
+      if (!number)
+        return fail();
+      inputs.given[name].push_back(*number);
+    }
   }
   return success();
 }
@@ -234,6 +275,8 @@ int main(int argc, char **argv) {
   InputGenerator inputs(seed);
   if (failed(readRanges(inputs)))
     return 2;
+  if (failed(readGiven(inputs)))
+    return 1;
 
   std::string message;
   auto file = openInputFile(inputFile, &message);

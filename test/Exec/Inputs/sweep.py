@@ -24,30 +24,32 @@ FAMILIES += ["qwen2.5-0.5b", "qwen25-small", "qwen3-8b"]
 RANGES = ["tokens=0:3", "targets=-1:3", "skip=0:0", "start=0:1", "length=1:1"]
 
 
-def choose(rng):
-    """A family and the overrides of its dims."""
+def choose(rng, large=False):
+    """A family and the overrides of its dims; large: beyond one tile of the
+    products, and not a multiple of it."""
     family = rng.choice(FAMILIES)
     # GPT-2 and nanochat have as many heads as fill `hidden`.
     square = family in ("gpt2", "nanochat")
     kv_heads = rng.choice([1, 2, 3])
     heads = kv_heads * (1 if family == "gpt2" else rng.choice([1, 2, 3]))
-    head_dim = rng.choice([2, 4, 6, 8])
+    head_dim = rng.choice([2, 4, 6, 8] + large * [16, 20, 64])
     full = heads * head_dim
-    hidden = full if square else rng.choice([4, 5, 8, 12, full])
+    hidden = full if square else rng.choice([4, 5, 8, 12, full] + large * [33, 64, 97])
+    context = rng.choice([8, 33, 40]) if large else 8
     values = {
         "dims.layers": rng.choice([1, 2, 3]),
         "dims.hidden": hidden,
         "dims.heads": heads,
         "dims.kv_heads": kv_heads,
         "dims.head_dim": head_dim,
-        "dims.ffn": rng.choice([hidden, 3, 7, 16]),
-        "dims.vocab": rng.choice([4, max(hidden, 4), 17]),
-        "dims.context": 8,
+        "dims.ffn": rng.choice([hidden, 3, 7, 16] + large * [65, 130]),
+        "dims.vocab": rng.choice([4, max(hidden, 4), 17] + large * [300]),
+        "dims.context": context,
         "train.batch": rng.choice([1, 2, 3]),
-        "train.sequence": rng.choice([1, 2, 4, 8]),
-        "infer.context": 8,
+        "train.sequence": rng.choice([1, 2, 4, context]),
+        "infer.context": context,
         "infer.batch": rng.choice([1, 2]),
-        "infer.prefill": rng.choice([1, 3, 8]),
+        "infer.prefill": rng.choice([1, 3, context]),
         "dtype": rng.choice(["f32", "bf16"]),
     }
     sets = [f"--set={key}={value}" for key, value in values.items()]

@@ -6,16 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/SimdBuilder.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace qwen;
 using namespace qwen::cpu;
-
-Type SimdBuilder::ptrType() {
-  return LLVM::LLVMPointerType::get(b.getContext());
-}
 
 Value SimdBuilder::both(Value lhs, Value rhs) {
   return arith::AndIOp::create(b, loc, lhs, rhs);
@@ -47,10 +42,6 @@ void SimdBuilder::storeV(Value value, Type element, Value address, Value mask) {
 
 Value SimdBuilder::loadF(Type element, Value address) {
   return widen(load(element, address));
-}
-
-void SimdBuilder::storeF(Value value, Type element, Value address) {
-  store(narrow(value, element), address);
 }
 
 Value SimdBuilder::shuffle(Value lhs, Value rhs, ArrayRef<int64_t> lanes) {

@@ -24,7 +24,6 @@ public:
   using Values = llvm::SmallVector<mlir::Value>;
   using Predicate = mlir::arith::CmpIPredicate;
 
-  Type ptrType();
   mlir::VectorType vec(Type element) { return vectorType(element, kLanes); }
 
   // Indices. Never negative where they are divided.
@@ -71,9 +70,8 @@ public:
   /// are not touched and read as 0.
   Value loadV(Type element, Value address, Value mask = {});
   void storeV(Value value, Type element, Value address, Value mask = {});
-  /// One element of `element` as f32, and back.
+  /// One element of `element` as f32.
   Value loadF(Type element, Value address);
-  void storeF(Value value, Type element, Value address);
   Value shuffle(Value lhs, Value rhs, llvm::ArrayRef<int64_t> lanes);
   /// Transposes 16 vectors of 16 lanes.
   void transpose(llvm::MutableArrayRef<Value> rows);

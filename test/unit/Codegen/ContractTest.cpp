@@ -173,3 +173,27 @@ TEST(Contract, WeightGrad) {
                {5, 7, 3}, {88, 64, 33}, {130, 300, 600}})
         checkWeightGrad({"mn,mk->nk", bf16, m, n, k}, target);
 }
+
+/// The diagnostic for a kernel that has no code.
+static std::string diagnosticOf(const std::string &text) {
+  auto runner = KernelRunner::create(text, runnableTargets().front(), 1);
+  return runner ? "" : llvm::toString(runner.takeError());
+}
+
+TEST(Contract, Errors) {
+  const std::string head =
+      "kernel.func contract @k(%x: tensor<?x4xf32>, %w: tensor<4x4xf32>) -> "
+      "tensor<?x4xf32> {\n";
+  const std::string types =
+      " : tensor<?x4xf32>, tensor<4x4xf32> -> tensor<?x4xf32>\n";
+  EXPECT_NE(diagnosticOf(head + "%p = kernel.contract \"mk,nk->mn\" %x, %w" +
+                         types + "%q = kernel.contract \"mk,nk->mn\" %x, %w" +
+                         types + "kernel.return %q : tensor<?x4xf32>\n}")
+                .find("a contract kernel has one product"),
+            std::string::npos);
+  EXPECT_NE(diagnosticOf(head + "%y = arith.addf %x, %x : tensor<?x4xf32>\n" +
+                         "%p = kernel.contract \"mk,nk->mn\" %y, %w" + types +
+                         "kernel.return %p : tensor<?x4xf32>\n}")
+                .find("operands must be in memory"),
+            std::string::npos);
+}

@@ -154,3 +154,39 @@ TEST(CrossEntropy, LossAndGradient) {
     check({33, 48, 513, 15, true}, target);
   }
 }
+
+/// A row that does not count has no gradient even where its logits are no
+/// numbers; one that counts makes the loss no number.
+TEST(CrossEntropy, NonFinite) {
+  for (const cpu::CpuTarget &target : runnableTargets()) {
+    auto runner = KernelRunner::create(
+        "kernel.func block @k(%x: tensor<?x8xf32>, %w: tensor<20x8xf32>, "
+        "%t: tensor<?xi32>, %s: tensor<f32>, %a: tensor<20x8xf32> "
+        "{kernel.inplace = 2 : i64}) -> (tensor<f32>, tensor<?x8xf32>, "
+        "tensor<20x8xf32>) {\n  %l, %dx, %r = qwen.linear_cross_entropy_grad "
+        "%x, %w, %t, %s into %a : (tensor<?x8xf32>, tensor<20x8xf32>, "
+        "tensor<?xi32>, tensor<f32>, tensor<20x8xf32>) -> (tensor<f32>, "
+        "tensor<?x8xf32>, tensor<20x8xf32>)\n  kernel.return %l, %dx, %r : "
+        "tensor<f32>, tensor<?x8xf32>, tensor<20x8xf32>\n}",
+        target, 3);
+    ASSERT_TRUE(bool(runner)) << llvm::toString(runner.takeError());
+    Tensor x(3 * 8, false, 1), w(20 * 8, false, 2), acc(20 * 8, false);
+    Tensor dx(3 * 8, false);
+    for (float bad : {float(NAN), float(INFINITY)}) {
+      x.set(8 + 3, bad);
+      float seed = 1, loss = 0;
+      std::vector<int32_t> targets = {4, -1, 7};
+      Launch launch{{x.data(), w.data(), targets.data(), &seed, acc.data()},
+                    {&loss, dx.data(), acc.data()},
+                    1,
+                    3};
+      (*runner)->run(launch);
+      EXPECT_TRUE(std::isfinite(loss));
+      for (int64_t c = 0; c < 8; ++c)
+        EXPECT_EQ(dx.at(8 + c), 0);
+      targets[1] = 5;
+      (*runner)->run(launch);
+      EXPECT_FALSE(std::isfinite(loss));
+    }
+  }
+}

@@ -16,6 +16,7 @@
 #include "compiler/Codegen/Cpu/CpuKernels.h"
 #include "compiler/Module/LowerToLLVM.h"
 #include "compiler/Module/ObjectFile.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "mlir/Parser/Parser.h"
@@ -103,9 +104,15 @@ KernelRunner::create(const std::string &text, const cpu::CpuTarget &target,
   kernel::FuncOp kernel = *kernels.begin();
   mlir::OwningOpRef<mlir::ModuleOp> module =
       mlir::ModuleOp::create(mlir::UnknownLoc::get(&state.context));
+  std::string diagnostics;
+  mlir::ScopedDiagnosticHandler handler(
+      &state.context, [&](mlir::Diagnostic &diagnostic) {
+        diagnostics += diagnostic.str() + "\n";
+        return mlir::success();
+      });
   auto code = cpu::emitKernel(kernel, target, *module);
   if (failed(code))
-    return llvm::createStringError("the kernel was not emitted");
+    return llvm::createStringError("not emitted: " + diagnostics);
   state.code = *code;
   state.workspaceBytes = cpu::workspaceBytes(kernel, target, maxRows);
   if (failed(module->verify()))

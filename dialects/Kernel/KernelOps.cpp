@@ -239,8 +239,6 @@ int FuncOp::getInplaceArgument(unsigned index) {
 }
 
 LogicalResult FuncOp::verify() {
-  if (isExternal())
-    return emitOpError("expected a body");
   Operation *terminator = getBody().front().getTerminator();
   if (!isa<ReturnOp>(terminator) ||
       TypeRange(terminator->getOperandTypes()) != TypeRange(getResultTypes()))

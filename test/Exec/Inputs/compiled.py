@@ -158,7 +158,8 @@ def check(command, dtype, rng, work, cpu):
     machine = ["qwen-rt", "run", so, "--weights", weights, "--inputs", inputs]
     run(machine + ["--entry", "loss_and_grad", "-o", out])
     got = read_safetensors(out)
-    tolerance = 1e-4 if dtype == "f32" else 5e-2
+    # Deep models amplify the roundings of bf16: a coarse check beside f32.
+    tolerance = 1e-4 if dtype == "f32" else 1e-1
     problems, differences = [], []
 
     def compare(what, x, y, least=1e-3):

@@ -147,9 +147,22 @@ static void adjoint(GluOp op, Adjoint &a) {
   a.add(op.getUp(), grads.getDup());
 }
 
+static void adjoint(SoftcapOp op, Adjoint &a) {
+  a.add(op.getX(), SoftcapGradOp::create(a.b, op.getLoc(), op.getX().getType(),
+                                         a.grad(op.getResult()),
+                                         a.read(op.getX()), op.getCap()));
+}
+
 //===----------------------------------------------------------------------===//
 // Losses
 //===----------------------------------------------------------------------===//
+
+static void adjoint(CrossEntropyOp op, Adjoint &a) {
+  a.add(op.getLogits(),
+        CrossEntropyGradOp::create(
+            a.b, op.getLoc(), op.getLogits().getType(), a.read(op.getLogits()),
+            a.read(op.getTargets()), a.grad(op.getLoss())));
+}
 
 static void adjoint(LinearCrossEntropyOp op, Adjoint &a) {
   Value dx;
@@ -185,7 +198,8 @@ struct RuleTable {
 
   RuleTable() {
     add<AddOp, CastOp, ReshapeOp, EmbeddingOp, LinearOp, RmsNormOp, LayerNormOp,
-        RopeOp, AttentionOp, ActivationOp, GluOp, LinearCrossEntropyOp>();
+        RopeOp, AttentionOp, ActivationOp, GluOp, SoftcapOp, CrossEntropyOp,
+        LinearCrossEntropyOp>();
   }
 };
 } // namespace

@@ -32,6 +32,7 @@ static const OpEntry kTable[] = {
     {"qwen.glu", Root::Rowwise, Joins::Rowwise, false, 0, {}},
     {"qwen.glu_grad", Root::Rowwise, Joins::Rowwise, false, 0, {}},
     {"qwen.softcap", Root::Rowwise, Joins::Elementwise, false, 0, {}},
+    {"qwen.softcap_grad", Root::Rowwise, Joins::Elementwise, false, 0, {}},
     {"qwen.rms_norm", Root::Rowwise, Joins::Rowwise, false, 0, {}},
     {"qwen.rms_norm_input_grad", Root::Rowwise, Joins::Rowwise, false, 0, {}},
     {"qwen.layer_norm", Root::Rowwise, Joins::Rowwise, false, 0, {}},

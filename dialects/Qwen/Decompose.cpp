@@ -330,3 +330,11 @@ Result SoftcapOp::decompose(OpBuilder &b, ValueRange in) {
   Value y = d.mul(d.splat(x, cap), d.tanh(d.mul(x, d.splat(x, 1 / cap))));
   return Values{d.roundTo(y, getType())};
 }
+
+Result SoftcapGradOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  Value x = d.widen(in[1]);
+  Value t = d.tanh(d.mul(x, d.splat(x, 1 / getCap().convertToDouble())));
+  Value slope = d.sub(d.splat(x, 1), d.mul(t, t));
+  return Values{d.roundTo(d.mul(d.widen(in[0]), slope), getType())};
+}

@@ -75,6 +75,14 @@ Result CrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
   return Values{ce.loss, ce.count, ce.correct};
 }
 
+Result CrossEntropyGradOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  CrossEntropy ce = crossEntropy(d, d.widen(in[0]), in[1]);
+  Value factor = d.mul(ce.valid, d.everywhere(in[2], ce.valid));
+  Value dz = d.sub(ce.softmax, ce.onehot);
+  return Values{d.roundTo(d.mul(dz, d.alongRow(factor, dz)), getType())};
+}
+
 Result LinearCrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
   Value logits = project(d, in[0], in[1]);

@@ -472,6 +472,14 @@ def Qwen_SoftcapOp : Qwen_BlockOp<"softcap"> {
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
 }
 
+def Qwen_SoftcapGradOp : Qwen_BlockOp<"softcap_grad"> {
+  let summary = "the gradient of softcap";
+  let description = "`result = grad (1 - tanh(x / cap)^2)`.";
+  let arguments = (ins Qwen_Tensor:$grad, Qwen_Tensor:$x, F64Attr:$cap);
+  let results = (outs Qwen_Tensor:$result);
+  let assemblyFormat = "$grad `,` $x attr-dict `:` functional-type(operands, results)";
+}
+
 //===----------------------------------------------------------------------===//
 // Losses
 //===----------------------------------------------------------------------===//
@@ -488,6 +496,18 @@ def Qwen_CrossEntropyOp : Qwen_BlockOp<"cross_entropy"> {
   let arguments = (ins Qwen_Tensor:$logits, Qwen_Tensor:$targets);
   let results = (outs Qwen_Tensor:$loss, Qwen_Tensor:$count, Qwen_Tensor:$correct);
   let assemblyFormat = "$logits `,` $targets attr-dict `:` functional-type(operands, results)";
+}
+
+def Qwen_CrossEntropyGradOp : Qwen_BlockOp<"cross_entropy_grad"> {
+  let summary = "the gradient of cross entropy by its logits";
+  let description = [{
+    `result = seed (softmax(logits) - onehot(target))`, 0 for ignored targets. seed: scalar
+    f32, the gradient of the loss.
+    Lifespan: made by `autodiff` where `model` could not form `qwen.linear_cross_entropy`.
+  }];
+  let arguments = (ins Qwen_Tensor:$logits, Qwen_Tensor:$targets, Qwen_Tensor:$seed);
+  let results = (outs Qwen_Tensor:$result);
+  let assemblyFormat = "$logits `,` $targets `,` $seed attr-dict `:` functional-type(operands, results)";
 }
 
 def Qwen_LinearCrossEntropyOp : Qwen_BlockOp<"linear_cross_entropy"> {

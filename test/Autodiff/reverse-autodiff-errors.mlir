@@ -5,8 +5,11 @@ func.func @eval_loss(%x: tensor<2x4x8xf32> {qwen.name = "x", qwen.role = "input"
                      %targets: tensor<2x4xi32> {qwen.name = "targets", qwen.role = "input"})
     -> (tensor<f32>, tensor<i32>, tensor<i32>)
     attributes {qwen.entry, qwen.extents = {batch = 2 : i64, sequence = 4 : i64}} {
+  %length = arith.constant dense<4> : tensor<2xi32>
   // expected-error @+1 {{has no derivative rule}}
-  %loss, %count, %correct = qwen.cross_entropy %x, %targets : (tensor<2x4x8xf32>, tensor<2x4xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
+  %l = qwen.last_token %x, %length : tensor<2x4x8xf32>, tensor<2xi32> -> tensor<2x1x8xf32>
+  %t = arith.constant dense<1> : tensor<2x1xi32>
+  %loss, %count, %correct = qwen.cross_entropy %l, %t : (tensor<2x1x8xf32>, tensor<2x1xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
   return %loss, %count, %correct : tensor<f32>, tensor<i32>, tensor<i32>
 }
 

@@ -35,9 +35,9 @@ func.func @nan_grad(%x: tensor<1x3xf32>, %dy: tensor<1x3xf32>) -> (tensor<1x3xf3
   return %x, %c : tensor<1x3xf32>, tensor<1x3xf32>
 }
 
-// RULE: [[@LINE+2]]:8: error: 'qwen.softcap' op has no derivative rule
+// RULE: [[@LINE+2]]:8: error: 'qwen.softcap_grad' op has no derivative rule
 func.func @no_rule(%x: tensor<1x3xf32>) -> tensor<1x3xf32> {
-  %y = qwen.softcap %x {cap = 3.0 : f64} : tensor<1x3xf32> -> tensor<1x3xf32>
+  %y = qwen.softcap_grad %x, %x {cap = 3.0 : f64} : (tensor<1x3xf32>, tensor<1x3xf32>) -> tensor<1x3xf32>
   return %y : tensor<1x3xf32>
 }
 

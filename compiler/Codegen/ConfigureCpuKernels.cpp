@@ -18,13 +18,6 @@ namespace qwen {
 using namespace mlir;
 using namespace qwen;
 
-/// The maximum of an extent of an entry, 1 if it has none of that name.
-static int64_t extentOf(func::FuncOp entry, StringRef name) {
-  auto extents = entry->getAttrOfType<DictionaryAttr>(entry::kExtents);
-  auto value = extents ? extents.getAs<IntegerAttr>(name) : IntegerAttr();
-  return value ? value.getInt() : 1;
-}
-
 namespace {
 struct ConfigureCpuKernels
     : public qwen::impl::ConfigureCpuKernelsBase<ConfigureCpuKernels> {
@@ -33,10 +26,10 @@ struct ConfigureCpuKernels
   void runOnOperation() override {
     SymbolTable symbols(getOperation());
     DenseMap<Operation *, int64_t> maxRows;
-    for (auto entry : getOperation().getOps<func::FuncOp>()) {
-      int64_t batch = extentOf(entry, "batch"),
-              sequence = extentOf(entry, "sequence");
-      entry.walk([&](kernel::LaunchOp launch) {
+    for (auto func : getOperation().getOps<func::FuncOp>()) {
+      int64_t batch = entry::maxExtent(func, "batch"),
+              sequence = entry::maxExtent(func, "sequence");
+      func.walk([&](kernel::LaunchOp launch) {
         int64_t &rows = maxRows[symbols.lookup(launch.getCallee())];
         rows =
             std::max(rows, launch.getUnitSequence() ? batch : batch * sequence);

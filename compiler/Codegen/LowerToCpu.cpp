@@ -69,7 +69,7 @@ private:
   Value pointer(kernel::BufferAttr buffer, const LoopState &loop);
   Value constant(int64_t value);
   Value loadField(Type type, Value base, int64_t field);
-  Value extent(StringRef name);
+  Value extent(Value extents, StringRef name);
   Value taskPointer(StringRef symbol);
   Value nameOf(StringRef kernel);
   int64_t maxSlots();
@@ -101,13 +101,13 @@ Value EntryEmitter::loadField(Type type, Value base, int64_t field) {
   return LLVM::LoadOp::create(b, loc, type, address);
 }
 
-/// Extents are in the order of the manifest: batch, sequence.
-Value EntryEmitter::extent(StringRef name) {
-  auto extents = entry->getAttrOfType<DictionaryAttr>(entry::kExtents);
-  if (!extents || !extents.get(name))
+/// `extents` are in the order of the manifest: batch, sequence.
+Value EntryEmitter::extent(Value extents, StringRef name) {
+  auto attr = entry->getAttrOfType<DictionaryAttr>(entry::kExtents);
+  if (!attr || !attr.get(name))
     return constant(1);
-  int64_t position = name == "sequence" && extents.get("batch") ? 1 : 0;
-  return loadField(i64, args, position);
+  int64_t position = name == "sequence" && attr.get("batch") ? 1 : 0;
+  return loadField(i64, extents, position);
 }
 
 int64_t EntryEmitter::maxSlots() {
@@ -255,9 +255,9 @@ void EntryEmitter::emit(StringRef name) {
   Value call = body->getArgument(1);
   slots = LLVM::AllocaOp::create(b, loc, ptr, i64, constant(maxSlots()), 8);
   parallelFor = loadField(ptr, loadField(ptr, ctx, kCtxApi), kApiParallelFor);
-  args = loadField(ptr, call, kCallExtents);
-  batch = extent("batch");
-  sequence = extent("sequence");
+  Value extents = loadField(ptr, call, kCallExtents);
+  batch = extent(extents, "batch");
+  sequence = extent(extents, "sequence");
   args = loadField(ptr, call, kCallArgs);
   arena = loadField(ptr, call, kCallArena);
   emitBlock(entry.getBody().front(), {});

@@ -55,13 +55,6 @@ class FormKernels : public qwen::impl::FormKernelsBase<FormKernels> {
 
 } // namespace
 
-/// The value behind views.
-static Value behindReshapes(Value value) {
-  while (auto reshape = value.getDefiningOp<ReshapeOp>())
-    value = reshape.getOperand();
-  return value;
-}
-
 //===----------------------------------------------------------------------===//
 // Grouping
 //===----------------------------------------------------------------------===//
@@ -314,10 +307,7 @@ void FormKernels::runOnOperation() {
        llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {
     if (!func->hasAttr(entry::kEntry))
       continue;
-    maxSequence = 1;
-    if (auto extents = func->getAttrOfType<DictionaryAttr>(entry::kExtents))
-      if (auto sequence = extents.getAs<IntegerAttr>("sequence"))
-        maxSequence = sequence.getInt();
+    maxSequence = entry::maxExtent(func, "sequence");
     rows = RowAnalysis();
     if (failed(runOnBlock(func.getBody().front())))
       return signalPassFailure();

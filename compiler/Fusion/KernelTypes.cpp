@@ -45,11 +45,9 @@ bool RowAnalysis::compute(Value value) {
     auto func = cast<FunctionOpInterface>(parent);
     auto role =
         func.getArgAttrOfType<StringAttr>(arg.getArgNumber(), entry::kRole);
-    auto name =
-        func.getArgAttrOfType<StringAttr>(arg.getArgNumber(), entry::kName);
-    // `hyper` is the one input with dimensions that are not extents.
-    return role && role.getValue() == entry::kInput &&
-           !(name && name.getValue() == "hyper");
+    // An entry without extents (the optimizer's) has no rows.
+    return func->hasAttr(entry::kExtents) && role &&
+           role.getValue() == entry::kInput;
   }
   auto result = cast<OpResult>(value);
   Operation *op = result.getOwner();

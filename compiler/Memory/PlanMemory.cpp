@@ -89,21 +89,9 @@ struct PlanMemory : public qwen::impl::PlanMemoryBase<PlanMemory> {
 
 } // namespace
 
-static Value behindReshapes(Value value) {
-  while (auto reshape = value.getDefiningOp<ReshapeOp>())
-    value = reshape.getOperand();
-  return value;
-}
-
-static int64_t bytesOf(Type type) {
-  auto tensor = cast<RankedTensorType>(type);
-  return tensor.getNumElements() *
-         llvm::divideCeil(tensor.getElementTypeBitWidth(), 8);
-}
-
 /// Bytes from one layer's slice of a stack in the arena to the next.
 static int64_t strideOf(Type slice) {
-  return llvm::alignTo(bytesOf(slice), 64);
+  return llvm::alignTo(tensorBytes(slice), 64);
 }
 
 //===----------------------------------------------------------------------===//
@@ -215,7 +203,7 @@ LogicalResult EntryPlanner::planLaunch(kernel::LaunchOp launch) {
         return failure();
     } else if (!places.count(result)) {
       places[result] =
-          newBuffer(bytesOf(result.getType()), positions[launch].first,
+          newBuffer(tensorBytes(result.getType()), positions[launch].first,
                     lastUse(result), launch.getLoc());
     }
   }

@@ -19,12 +19,6 @@ namespace qwen {
 using namespace mlir;
 using namespace qwen;
 
-static int64_t bytesOf(Type type) {
-  auto tensor = cast<RankedTensorType>(type);
-  return tensor.getNumElements() *
-         llvm::divideCeil(tensor.getElementTypeBitWidth(), 8);
-}
-
 namespace {
 /// Within a launch, a result may overlap an operand only if the kernel says
 /// that the two are one; every buffer lies inside of the arena.
@@ -49,7 +43,7 @@ LogicalResult VerifyMemory::verifyLaunch(kernel::LaunchOp launch,
   size_t numOperands = launch.getOperands().size();
   for (size_t i = 0; i < values.size(); ++i) {
     kernel::BufferAttr a = buffers[i];
-    int64_t end = a.getOffset() + bytesOf(values[i].getType());
+    int64_t end = a.getOffset() + tensorBytes(values[i].getType());
     if (a.getSpace() == kernel::Space::Arena &&
         (a.getOffset() < 0 || end > arena))
       return launch.emitOpError("buffer ")
@@ -68,7 +62,8 @@ LogicalResult VerifyMemory::verifyLaunch(kernel::LaunchOp launch,
       bool overlap =
           a.getSpace() == kernel::Space::Slot
               ? a == b
-              : a.getOffset() < b.getOffset() + bytesOf(values[j].getType()) &&
+              : a.getOffset() <
+                        b.getOffset() + tensorBytes(values[j].getType()) &&
                     b.getOffset() < end;
       if (overlap)
         return launch.emitOpError("result ")

@@ -21,12 +21,6 @@ using namespace qwen;
 
 static constexpr llvm::StringLiteral kSavedBytesAttr = "qwen.saved_bytes";
 
-static int64_t bytesOf(Type type) {
-  auto tensor = cast<RankedTensorType>(type);
-  return tensor.getNumElements() *
-         llvm::divideCeil(tensor.getElementTypeBitWidth(), 8);
-}
-
 /// Bytes of all stacked results, for each function that has some.
 static DictionaryAttr
 measureSavedBytes(ModuleOp module,
@@ -37,7 +31,7 @@ measureSavedBytes(ModuleOp module,
     int64_t total = 0;
     function.walk([&](LayersOp layers) {
       for (OpResult saved : layers.getStackedResults()) {
-        total += bytesOf(saved.getType());
+        total += tensorBytes(saved.getType());
         visit(function, saved);
       }
     });
@@ -55,7 +49,7 @@ struct Rematerialize : qwen::impl::RematerializeBase<Rematerialize> {
     DictionaryAttr totals =
         measureSavedBytes(module, [&](func::FuncOp function, OpResult saved) {
           ++numSaved;
-          bytesSaved += bytesOf(saved.getType());
+          bytesSaved += tensorBytes(saved.getType());
           explain(function, saved);
         });
     module->setAttr(kSavedBytesAttr, totals);
@@ -75,7 +69,7 @@ struct Rematerialize : qwen::impl::RematerializeBase<Rematerialize> {
         remark::RemarkOpts::name("saved").category("remat").function(
             function.getName()))
         << remark::add("keeps the result of {0} for the backward pass", what)
-        << remark::metric("Bytes", bytesOf(saved.getType()));
+        << remark::metric("Bytes", tensorBytes(saved.getType()));
   }
 };
 

@@ -11,7 +11,7 @@
 
 using namespace mlir;
 
-static int64_t tensorBytes(Type type) {
+int64_t qwen::tensorBytes(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor || !tensor.hasStaticShape())
     return 0;

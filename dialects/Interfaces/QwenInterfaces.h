@@ -12,6 +12,8 @@
 #include "mlir/IR/OpDefinition.h"
 
 namespace qwen {
+/// Bytes of a dense tensor of a static shape; 0 for any other type.
+int64_t tensorBytes(mlir::Type type);
 /// Bytes of all tensor operands and results of `op`.
 int64_t defaultBytes(mlir::Operation *op);
 } // namespace qwen

@@ -32,6 +32,8 @@
 #ifndef QWEN_DIALECTS_QWEN_ENTRY_H
 #define QWEN_DIALECTS_QWEN_ENTRY_H
 
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/Operation.h"
 #include "llvm/ADT/StringRef.h"
 
 namespace qwen::entry {
@@ -60,6 +62,13 @@ inline constexpr llvm::StringLiteral kGradient = "gradient";
 inline constexpr llvm::StringLiteral kMoment1 = "moment1";
 inline constexpr llvm::StringLiteral kMoment2 = "moment2";
 inline constexpr llvm::StringLiteral kCache = "cache";
+
+/// The largest value of an extent of `entry`; 1 if it has none of that name.
+inline int64_t maxExtent(mlir::Operation *entry, llvm::StringRef name) {
+  auto extents = entry->getAttrOfType<mlir::DictionaryAttr>(kExtents);
+  auto value = extents ? extents.getAs<mlir::IntegerAttr>(name) : nullptr;
+  return value ? value.getInt() : 1;
+}
 
 } // namespace qwen::entry
 

@@ -25,4 +25,9 @@
 #define GET_OP_CLASSES
 #include "dialects/Qwen/QwenOps.h.inc"
 
+namespace qwen {
+/// The value that `value` is a view of: what lies before all qwen.reshape.
+mlir::Value behindReshapes(mlir::Value value);
+} // namespace qwen
+
 #endif // QWEN_DIALECTS_QWEN_QWENDIALECT_H

@@ -54,5 +54,15 @@ RankedTensorType LayersOp::slice(Type stacked) {
                                type.getElementType());
 }
 
+//===----------------------------------------------------------------------===//
+// ReshapeOp
+//===----------------------------------------------------------------------===//
+
+Value qwen::behindReshapes(Value value) {
+  while (auto reshape = value.getDefiningOp<ReshapeOp>())
+    value = reshape.getOperand();
+  return value;
+}
+
 #define GET_OP_CLASSES
 #include "dialects/Qwen/QwenOps.cpp.inc"

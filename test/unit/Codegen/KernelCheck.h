@@ -33,6 +33,21 @@ struct CheckOptions {
   std::function<std::vector<Array>(const std::vector<Array> &)> expected;
 };
 
+/// `tensor<SIZESxELEMENT>`; without sizes a scalar.
+inline std::string tensor(const std::string &sizes,
+                          const std::string &element) {
+  return "tensor<" + (sizes.empty() ? "" : sizes + "x") + element + ">";
+}
+
+/// A kernel @k of `root`.
+inline std::string kernelText(const std::string &root,
+                              const std::string &arguments,
+                              const std::string &results,
+                              const std::string &body) {
+  return "kernel.func " + root + " @k(" + arguments + ") -> (" + results +
+         ") {\n" + body + "}\n";
+}
+
 /// Compiles `kernel` (its model ops decomposed) for every level this machine
 /// can run, and checks results, guards around buffers, and that the bits do not
 /// depend on how the work is divided.

@@ -12,19 +12,6 @@
 
 using namespace qwen::testing;
 
-static std::string tensor(const std::string &sizes,
-                          const std::string &element) {
-  return "tensor<" + (sizes.empty() ? "" : sizes + "x") + element + ">";
-}
-
-static std::string kernelText(const std::string &root,
-                              const std::string &arguments,
-                              const std::string &results,
-                              const std::string &body) {
-  return "kernel.func " + root + " @k(" + arguments + ") -> (" + results +
-         ") {\n" + body + "}\n";
-}
-
 static const char *kElements[] = {"f32", "bf16"};
 
 TEST(ColumnReduce, BiasAndNormGradients) {

@@ -14,19 +14,6 @@
 
 using namespace qwen::testing;
 
-static std::string tensor(const std::string &sizes,
-                          const std::string &element) {
-  return "tensor<" + (sizes.empty() ? "" : sizes + "x") + element + ">";
-}
-
-static std::string kernelText(const std::string &root,
-                              const std::string &arguments,
-                              const std::string &results,
-                              const std::string &body) {
-  return "kernel.func " + root + " @k(" + arguments + ") -> (" + results +
-         ") {\n" + body + "}\n";
-}
-
 /// An op with one f32 or bf16 tensor in and out: `qwen.<op>`.
 static std::string unary(const std::string &op, const std::string &type) {
   return kernelText("rowwise", "%x: " + type, type,

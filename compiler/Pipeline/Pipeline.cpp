@@ -48,7 +48,7 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     pm.addPass(createVerifyShard());
     return;
   case Phase::Remat:
-    pm.addPass(createRematerialize());
+    pm.addPass(createRematerialize({options.savedBytes}));
     pm.addPass(createVerifyRemat());
     return;
   case Phase::Fuse:

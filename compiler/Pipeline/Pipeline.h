@@ -21,6 +21,8 @@ struct PipelineOptions {
   std::string cpu = "native";
   /// Whether the module can train.
   bool train = true;
+  /// Bytes that a function may save for its backward pass; -1: no limit.
+  int64_t savedBytes = -1;
   /// Bytes that the arena of an entry may need; 0: no limit.
   int64_t arenaBudget = 0;
 };

@@ -16,6 +16,10 @@ namespace qwen {
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
 #include "compiler/Remat/Passes.h.inc"
+
+/// Bytes that `function` saves for its backward pass, as `remat` has noted in
+/// the module; 0 if it saves nothing.
+int64_t savedBytes(mlir::ModuleOp module, llvm::StringRef function);
 } // namespace qwen
 
 #endif // QWEN_COMPILER_REMAT_PASSES_H

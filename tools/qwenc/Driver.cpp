@@ -16,6 +16,7 @@
 #include "compiler/Module/SharedObject.h"
 #include "compiler/Pipeline/Pipeline.h"
 #include "compiler/Pipeline/Plan.h"
+#include "compiler/Remat/Passes.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/FileUtilities.h"
@@ -60,7 +61,10 @@ private:
   bool runPhase(Phase phase);
   bool runPasses(Phase phase);
   bool runAfter(Phase phase);
-  bool checkBudget(StringRef kind, const llvm::json::Object &bytes);
+  bool runPhases(Phase last);
+  std::optional<int64_t> trainPeak();
+  bool fitBudget(ModuleOp beforeRemat);
+  bool checkBudget();
   void explainBudget(int64_t arenaBytes);
   bool dump(Phase phase);
   void writeReproducer(Phase phase, ModuleOp before, PassManager &pm);
@@ -217,16 +221,41 @@ bool Driver::runPasses(Phase phase) {
 bool Driver::runAfter(Phase phase) {
   if (phase != Phase::Memory)
     return true;
-  if (failed(attachEntries(*module)))
-    return false;
-  if (!memoryBudget)
-    return true;
+  return succeeded(attachEntries(*module));
+}
+
+/// Bytes that training needs on a device; none without a plan.
+std::optional<int64_t> Driver::trainPeak() {
   FailureOr<llvm::json::Object> manifest = getManifest(*module);
   if (failed(manifest))
-    return false;
-  for (const char *kind : {"train", "infer"})
-    if (!checkBudget(kind, *manifest->getObject("memory")->getObject(kind)))
-      return false;
+    return std::nullopt;
+  const llvm::json::Object *memory = manifest->getObject("memory");
+  return memory ? memory->getObject("train")->getInteger("peak_bytes")
+                : std::nullopt;
+}
+
+/// Repeats the phases from `remat` with less to save until training fits its
+/// budget or there is nothing left to recompute. Every round recomputes at
+/// least one more value, and the last one everything.
+bool Driver::fitBudget(ModuleOp beforeRemat) {
+  constexpr int kRounds = 8;
+  for (int round = 1; round <= kRounds; ++round) {
+    std::optional<int64_t> peak = trainPeak();
+    int64_t saved = savedBytes(*module, "micro_step");
+    if (!peak || *peak <= *memoryBudget || saved == 0)
+      return true;
+    // The recomputed values of one layer need room themselves: several rounds.
+    pipeline.savedBytes =
+        round == kRounds
+            ? 0
+            : std::max<int64_t>(0, saved - (*peak - *memoryBudget));
+    module = beforeRemat.clone();
+    for (Phase phase : {Phase::Remat, Phase::Fuse, Phase::Memory})
+      if (!runPhase(phase))
+        return false;
+    if (savedBytes(*module, "micro_step") == saved)
+      return true;
+  }
   return true;
 }
 
@@ -244,18 +273,27 @@ void Driver::explainBudget(int64_t arenaBytes) {
   (void)pm.run(*module);
 }
 
-bool Driver::checkBudget(StringRef kind, const llvm::json::Object &bytes) {
-  int64_t peak = *bytes.getInteger("peak_bytes");
-  if (peak <= *memoryBudget)
-    return true;
-  int64_t arena = *bytes.getInteger("workspace") +
-                  bytes.getInteger("activations").value_or(0);
-  fail("memory.budget is " + Twine(*memoryBudget) + " bytes, but " + kind +
-           " needs " + Twine(peak) + " on each device: " + Twine(peak - arena) +
-           " of state and " + Twine(arena) + " of activations and workspace",
-       2001);
-  explainBudget(arena - 1);
-  return false;
+bool Driver::checkBudget() {
+  FailureOr<llvm::json::Object> manifest = getManifest(*module);
+  if (failed(manifest))
+    return false;
+  for (const char *kind : {"train", "infer"}) {
+    const llvm::json::Object &bytes =
+        *manifest->getObject("memory")->getObject(kind);
+    int64_t peak = *bytes.getInteger("peak_bytes");
+    if (peak <= *memoryBudget)
+      continue;
+    int64_t arena = *bytes.getInteger("workspace") +
+                    bytes.getInteger("activations").value_or(0);
+    fail("memory.budget is " + Twine(*memoryBudget) + " bytes, but " + kind +
+             " needs " + Twine(peak) +
+             " on each device: " + Twine(peak - arena) + " of state and " +
+             Twine(arena) + " of activations and workspace",
+         2001);
+    explainBudget(arena - 1);
+    return false;
+  }
+  return true;
 }
 
 bool Driver::dump(Phase phase) {
@@ -293,6 +331,26 @@ bool Driver::runPhase(Phase phase) {
   if (options.verbose)
     llvm::errs() << llvm::format(
         "%-10s%8.3f s\n", stringifyPhase(phase).str().c_str(), watch.seconds());
+  return true;
+}
+
+/// All phases up to `last`.
+bool Driver::runPhases(Phase last) {
+  OwningOpRef<ModuleOp> beforeRemat;
+  for (const PhaseInfo &info : allPhases()) {
+    if (info.phase <= done || info.phase > last || info.phase == Phase::Module)
+      continue;
+    if (info.phase == Phase::Remat && memoryBudget && options.train)
+      beforeRemat = module->clone();
+    if (!runPhase(info.phase))
+      return false;
+    if (info.phase != Phase::Memory || !memoryBudget)
+      continue;
+    if (beforeRemat && !fitBudget(*beforeRemat))
+      return false;
+    if (!checkBudget())
+      return false;
+  }
   return true;
 }
 
@@ -361,12 +419,8 @@ bool Driver::run() {
     return false;
   if (!readInput())
     return false;
-  for (const PhaseInfo &info : allPhases()) {
-    if (info.phase <= done || info.phase > last || info.phase == Phase::Module)
-      continue;
-    if (!runPhase(info.phase))
-      return false;
-  }
+  if (!runPhases(last))
+    return false;
   if (options.plan)
     return printPlanDocument();
   if (last != Phase::Module)

@@ -51,9 +51,11 @@ public:
       function->setVisibility(GlobalValue::HiddenVisibility);
       entries.push_back(function);
     }
-    return ConstantStruct::getAnon({addString(variant.target),
-                                    addString(variant.level),
-                                    addPointers(entries, "entries")});
+    return ConstantStruct::getAnon(
+        {addString(variant.target), addString(variant.level),
+         addPointers(entries, "entries"), ConstantInt::get(word, 0),
+         ConstantInt::get(word, 0), ConstantPointerNull::get(pointer),
+         ConstantPointerNull::get(pointer)});
   }
 
   /// qrt_module

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 /* Raised by every incompatible change. The loader refuses any other version. */
-#define QRT_ABI_VERSION 1u
+#define QRT_ABI_VERSION 2u
 #define QRT_MANIFEST_SECTION ".qwen.manifest"
 #define QRT_QUERY_SYMBOL "qwen_module_query"
 
@@ -37,7 +37,30 @@ typedef struct qrt_ctx qrt_ctx;
  * bounds nor on the worker. */
 typedef void (*qrt_task)(void *args, int64_t begin, int64_t end, void *scratch);
 
-/* What the runtime offers to a module. */
+typedef enum qrt_collective_kind {
+  QRT_ALL_REDUCE = 0, /* out: count elements */
+  QRT_ALL_GATHER = 1, /* out: one block of count elements a rank, in order */
+  QRT_REDUCE_SCATTER = 2, /* out: this rank's block of count / group elements */
+  QRT_ALL_TO_ALL = 3 /* block i of in goes to rank i; out: count elements */
+} qrt_collective_kind;
+
+typedef enum qrt_reduction { QRT_SUM = 0, QRT_MAX = 1 } qrt_reduction;
+
+/* One collective among the devices that differ only in the coordinates of
+ * `axes`: bit i is the i-th of the manifest's "mesh_axes", the prime factors of
+ * the mesh's axes, major first. A rank of the group is its devices' order. Sums
+ * are made in f32 in the order of ranks and rounded once. */
+typedef struct qrt_collective {
+  int32_t kind;      /* qrt_collective_kind */
+  int32_t reduction; /* qrt_reduction */
+  int32_t dtype;     /* qrt_dtype */
+  int32_t id;        /* of this call in the module, for checks and messages */
+  uint64_t axes;
+  int64_t count; /* elements of `in` */
+} qrt_collective;
+
+/* What the runtime offers to a module. Functions that return int32_t return 0
+ * or a QRT_E code, after which the entry returns that code at once. */
 typedef struct qrt_api {
   uint32_t version; /* QRT_ABI_VERSION */
   uint32_t reserved;
@@ -46,14 +69,22 @@ typedef struct qrt_api {
    * profiler only. Called from the device's main thread only. */
   void (*parallel_for)(qrt_ctx *ctx, const char *name, qrt_task task,
                        void *args, int64_t n, int64_t grain);
-  /* Starts a collective over `axes` (bit i = i-th mesh axis) on the device's
-   * buffers and waits for it. kind: 0 all_reduce, 1 all_gather,
-   * 2 reduce_scatter, 3 all_to_all; reduction: 0 sum, 1 max; dtype: qrt_dtype;
-   * count: elements of the input. Returns 0 or a QRT_E code. */
-  int32_t (*collective)(qrt_ctx *ctx, int32_t kind, int32_t reduction,
-                        int32_t dtype, uint64_t axes, const void *in, void *out,
-                        int64_t count);
+  /* Starts a collective on the device's buffers, which stay as they are until
+   * collective_wait returns. All devices of a group start the same collectives
+   * in the same order. `in` and `out` are the same or do not overlap. */
+  int32_t (*collective_start)(qrt_ctx *ctx, const qrt_collective *collective,
+                              const void *in, void *out);
+  /* Waits for the oldest collective that was started and not waited for. */
+  int32_t (*collective_wait)(qrt_ctx *ctx);
+  /* Queues kernel `kernel` (of qrt_variant.kernels) behind everything queued
+   * before, with a grid of `grid` blocks; params: the address of each
+   * parameter, copied before the call returns. Targets with kernels only. */
+  int32_t (*launch)(qrt_ctx *ctx, uint32_t kernel, const uint32_t grid[3],
+                    void *const *params);
 } qrt_api;
+
+/* A thread of a simulated GPU (target cuda-sim; qwen_sim.h describes it). */
+struct qrt_sim_thread;
 
 /* The context of one device; the runtime extends it behind the first field. */
 struct qrt_ctx {
@@ -90,12 +121,39 @@ typedef int32_t (*qrt_entry)(qrt_ctx *ctx, const qrt_call *call);
 
 #define QRT_E_OK 0
 #define QRT_E_COLLECTIVE 1 /* a collective failed; the context knows why */
+#define QRT_E_LAUNCH 2     /* a launch failed; the context knows why */
+
+/* Code for a GPU. */
+typedef enum qrt_image_kind { QRT_CUBIN = 0, QRT_PTX = 1 } qrt_image_kind;
+typedef struct qrt_image {
+  uint32_t kind;          /* qrt_image_kind */
+  uint32_t arch;          /* 80, 90; */
+  uint32_t arch_specific; /* 1: of this architecture alone (sm_90a) */
+  uint32_t reserved;
+  const void *data; /* PTX ends with a zero byte, counted in size */
+  uint64_t size;
+} qrt_image;
+
+/* One kernel of a target that launches. */
+typedef struct qrt_kernel {
+  const char *name; /* its symbol in the images */
+  uint32_t block[3];
+  uint32_t shared_bytes; /* dynamic shared memory of a block */
+  uint32_t num_params;
+  uint32_t reserved;
+  /* cuda-sim: what one thread of a block runs; null elsewhere. */
+  void (*thread)(const struct qrt_sim_thread *thread, void *const *params);
+} qrt_kernel;
 
 /* The code of one target at one instruction-set level. */
 typedef struct qrt_variant {
   const char *target;       /* "cpu", "cuda", "cuda-sim" */
-  const char *level;        /* cpu: "amx", "x86-64-v4", "x86-64-v3" */
+  const char *level;        /* cpu: "amx", "x86-64-v4", "x86-64-v3"; "" else */
   const qrt_entry *entries; /* in the manifest's order */
+  uint32_t num_kernels;     /* 0 for cpu */
+  uint32_t num_images;      /* 0 for cpu and cuda-sim */
+  const qrt_kernel *kernels;
+  const qrt_image *images;
 } qrt_variant;
 
 typedef struct qrt_module {

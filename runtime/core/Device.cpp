@@ -14,8 +14,9 @@
 
 using namespace qrt;
 
-const qrt_api Device::kApi = {QRT_ABI_VERSION, 0, &Device::parallelFor,
-                              &Device::collective};
+const qrt_api Device::kApi = {QRT_ABI_VERSION,         0,
+                              &Device::parallelFor,    &Device::collectiveStart,
+                              &Device::collectiveWait, &Device::launch};
 
 Expected<std::unique_ptr<Device>> Device::create(int threads) {
   // Asks for AMX before the first thread exists; threads inherit the
@@ -51,14 +52,23 @@ void Device::parallelFor(qrt_ctx *ctx, const char *name, qrt_task task,
       name, task, args, n, grain);
 }
 
-int32_t Device::collective(qrt_ctx *, int32_t, int32_t, int32_t dtype, uint64_t,
-                           const void *in, void *out, int64_t count) {
+int32_t Device::collectiveStart(qrt_ctx *, const qrt_collective *collective,
+                                const void *in, void *out) {
   // Over a group of one device every collective copies its input.
+  int32_t dtype = collective->dtype;
+  int64_t count = collective->count;
   if (dtype < 0 || dtype > QRT_U8 || count < 0)
     return QRT_E_COLLECTIVE;
   if (in != out)
     std::memmove(out, in, count * bytesOf(static_cast<DType>(dtype)));
   return QRT_E_OK;
+}
+
+int32_t Device::collectiveWait(qrt_ctx *) { return QRT_E_OK; }
+
+// A CPU runs tasks; its modules have no kernels.
+int32_t Device::launch(qrt_ctx *, uint32_t, const uint32_t[3], void *const *) {
+  return QRT_E_LAUNCH;
 }
 
 int qrt::threadsPerDevice(int threads, int devices) {

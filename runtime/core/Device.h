@@ -39,9 +39,11 @@ private:
   };
   static void parallelFor(qrt_ctx *ctx, const char *name, qrt_task task,
                           void *args, int64_t n, int64_t grain);
-  static int32_t collective(qrt_ctx *ctx, int32_t kind, int32_t reduction,
-                            int32_t dtype, uint64_t axes, const void *in,
-                            void *out, int64_t count);
+  static int32_t collectiveStart(qrt_ctx *ctx, const qrt_collective *collective,
+                                 const void *in, void *out);
+  static int32_t collectiveWait(qrt_ctx *ctx);
+  static int32_t launch(qrt_ctx *ctx, uint32_t kernel, const uint32_t grid[3],
+                        void *const *params);
   static const qrt_api kApi;
 
   Context ctx{};

@@ -100,7 +100,7 @@ entries = [
 ]
 
 manifest = {
-    "format": 1, "abi": 1, "name": "test-" + compute, "compiler": "by hand", "build_id": "0",
+    "format": 1, "abi": 2, "name": "test-" + compute, "compiler": "by hand", "build_id": "0",
     "dtype": compute, "mesh": {"data": 1},
     "architecture": {
         "family": "test",

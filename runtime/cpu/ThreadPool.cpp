@@ -37,9 +37,15 @@ struct Backoff {
   }
 };
 
+int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
 } // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : workerSpans(std::max(threads, 1)) {
   for (int i = 1; i < threads; ++i)
     workers.emplace_back([this, i] { workerMain(i); });
 }
@@ -65,6 +71,8 @@ void ThreadPool::setScratch(void *base, int64_t stride) {
 /// were already new, the exchange fails, and if it succeeds they are this
 /// call's, which cannot end before its claimed chunks have.
 void ThreadPool::work(uint64_t jobId, int worker) {
+  const char *name = nullptr;
+  int64_t begin = 0;
   uint64_t seen = ticket.load(std::memory_order_acquire);
   while (seen >> kChunkBits == jobId) {
     uint64_t chunk = seen & kChunkMask;
@@ -77,11 +85,45 @@ void ThreadPool::work(uint64_t jobId, int worker) {
     if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
                                       std::memory_order_acquire))
       continue;
-    int64_t begin = static_cast<int64_t>(chunk) * grain;
-    task(args, begin, std::min(n, begin + grain), scratchOf(worker));
+    if (!begin && profiling.load(std::memory_order_relaxed)) {
+      name = job.name.load(std::memory_order_relaxed);
+      begin = now();
+    }
+    int64_t first = static_cast<int64_t>(chunk) * grain;
+    task(args, first, std::min(n, first + grain), scratchOf(worker));
+    // The last chunk of a worker ends its span, before the caller may go on and
+    // read the spans.
+    if (begin)
+      addSpan(worker, name, begin);
     finishedChunks.fetch_add(1, std::memory_order_release);
     seen = ticket.load(std::memory_order_acquire);
   }
+}
+
+/// Notes that `worker` has worked on `name` from `begin` until now; chunks of
+/// one call are one span.
+void ThreadPool::addSpan(int worker, const char *name, int64_t begin) {
+  std::vector<WorkSpan> &list = workerSpans[worker].list;
+  if (!list.empty() && list.back().begin == begin)
+    list.back().end = now();
+  else
+    list.push_back({name, worker, begin, now()});
+}
+
+void ThreadPool::enableProfile(bool enable) {
+  profiling.store(enable, std::memory_order_relaxed);
+}
+
+std::vector<WorkSpan> ThreadPool::spans() const {
+  std::vector<WorkSpan> result;
+  for (const SpanList &each : workerSpans)
+    result.insert(result.end(), each.list.begin(), each.list.end());
+  return result;
+}
+
+void ThreadPool::clearSpans() {
+  for (SpanList &each : workerSpans)
+    each.list.clear();
 }
 
 void ThreadPool::workerMain(int index) {
@@ -119,10 +161,8 @@ void ThreadPool::parallelFor(const char *name, qrt_task task, void *args,
                              int64_t n, int64_t grain) {
   if (n <= 0)
     return;
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point begin;
-  if (profiling)
-    begin = Clock::now();
+  bool timed = profiling.load(std::memory_order_relaxed);
+  int64_t begin = timed ? now() : 0;
   grain = std::max<int64_t>(grain, 1);
   // The chunk number must fit in its bits; a coarser grain changes no result.
   constexpr int64_t kMostChunks = 1 << 20;
@@ -132,6 +172,8 @@ void ThreadPool::parallelFor(const char *name, qrt_task task, void *args,
   if (workers.empty() || chunks == 1) {
     for (int64_t at = 0; at < n; at += grain)
       task(args, at, std::min(n, at + grain), scratchOf(0));
+    if (timed)
+      addSpan(0, name, begin);
   } else {
     // The previous call is complete; only a late worker may still look at the
     // fields, and after the ticket is closed it cannot claim anything.
@@ -140,6 +182,7 @@ void ThreadPool::parallelFor(const char *name, qrt_task task, void *args,
     finishedChunks.store(0, std::memory_order_relaxed);
     job.task.store(task, std::memory_order_release);
     job.args.store(args, std::memory_order_release);
+    job.name.store(name, std::memory_order_relaxed);
     job.n.store(n, std::memory_order_release);
     job.grain.store(grain, std::memory_order_release);
     job.chunks.store(chunks, std::memory_order_release);
@@ -155,10 +198,10 @@ void ThreadPool::parallelFor(const char *name, qrt_task task, void *args,
     while (finishedChunks.load(std::memory_order_acquire) != chunks)
       backoff.step();
   }
-  if (profiling) {
+  if (timed) {
     Sum &sum = times[name];
     ++sum.calls;
-    sum.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
+    sum.seconds += double(now() - begin) * 1e-9;
   }
 }
 

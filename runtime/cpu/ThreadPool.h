@@ -33,6 +33,14 @@ struct KernelTime {
   double seconds = 0;
 };
 
+/// One worker's part of one parallelFor: from its first chunk to its last.
+/// Times are steady-clock nanoseconds.
+struct WorkSpan {
+  const char *name;
+  int worker;
+  int64_t begin, end;
+};
+
 class ThreadPool {
 public:
   /// `threads` counts the calling thread: threads - 1 are started.
@@ -53,10 +61,15 @@ public:
                    int64_t grain);
 
   /// From now on the time of every parallelFor is added up by kernel name.
-  void enableProfile(bool enable) { profiling = enable; }
+  void enableProfile(bool enable);
   /// The sums so far, longest first.
   std::vector<KernelTime> profile() const;
   void clearProfile() { times.clear(); }
+
+  /// What every worker did while profiling was on, since clearSpans(), worker
+  /// by worker in the order of time. Neither while a call runs.
+  std::vector<WorkSpan> spans() const;
+  void clearSpans();
 
 private:
   /// One call. Fields are atomic because a late worker may read them while the
@@ -64,12 +77,14 @@ private:
   struct Job {
     std::atomic<qrt_task> task{nullptr};
     std::atomic<void *> args{nullptr};
+    std::atomic<const char *> name{nullptr};
     std::atomic<int64_t> n{0}, grain{1};
     std::atomic<uint64_t> chunks{0};
   };
 
   void workerMain(int index);
   void work(uint64_t jobId, int worker);
+  void addSpan(int worker, const char *name, int64_t begin);
   void *scratchOf(int worker) const {
     return scratchBase + worker * scratchStride;
   }
@@ -85,7 +100,12 @@ private:
   std::condition_variable wake;
   char *scratchBase = nullptr;
   int64_t scratchStride = 0;
-  bool profiling = false;
+  std::atomic<bool> profiling{false};
+  /// Of each worker, written by it alone.
+  struct alignas(64) SpanList {
+    std::vector<WorkSpan> list;
+  };
+  std::vector<SpanList> workerSpans;
   struct Sum {
     int64_t calls = 0;
     double seconds = 0;

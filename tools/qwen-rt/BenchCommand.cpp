@@ -9,7 +9,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/core/Json.h"
+#include "runtime/cpu/ChromeTrace.h"
 #include "runtime/cpu/MachineLimits.h"
+#include "runtime/data/OutputFile.h"
 #include "runtime/infer/Generator.h"
 #include "runtime/train/Trainer.h"
 #include "tools/qwen-rt/Model.h"
@@ -28,7 +30,9 @@ struct BenchOptions {
   std::string model, weights;
   std::optional<int64_t> prefill, decode;
   int64_t depth = 0, repetitions = 5;
-  bool trainStep = false, profile = false;
+  bool trainStep = false;
+  /// The file of the trace; the profile is made if there is one.
+  std::optional<std::string> profile;
 };
 
 using Clock = std::chrono::steady_clock;
@@ -55,6 +59,8 @@ Expected<Series> measure(int64_t repetitions, int64_t tokens, Device &device,
   device.pool().clearProfile();
   Series series;
   for (int64_t i = 0; i < repetitions; ++i) {
+    // The trace shows one run.
+    device.pool().clearSpans();
     auto begin = Clock::now();
     QRT_RETURN_IF_ERROR(task());
     double seconds =
@@ -278,6 +284,16 @@ public:
       std::fputs(text.c_str(), stdout);
   }
 
+  /// The trace of the last repetition of each task.
+  Status writeTrace() const {
+    if (!options.profile)
+      return Status::success();
+    QRT_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file,
+                         OutputFile::create(*options.profile));
+    QRT_RETURN_IF_ERROR(file->write(chromeTrace(traces)));
+    return file->commit();
+  }
+
   void printProfilesToStderr() const {
     for (const std::string &text : profiles)
       std::fputs(text.c_str(), stderr);
@@ -286,7 +302,7 @@ public:
 private:
   void startProfile() {
     model.device->pool().clearProfile();
-    model.device->pool().enableProfile(options.profile);
+    model.device->pool().enableProfile(options.profile.has_value());
   }
 
   /// Notes the time of every kernel since the warm-up.
@@ -304,6 +320,7 @@ private:
                           time.name, time.calls, time.seconds * 1e3,
                           total > 0 ? time.seconds / total * 100 : 0);
     profiles.push_back(text);
+    traces.push_back({task, model.device->pool().spans()});
     model.device->pool().clearProfile();
   }
 
@@ -312,6 +329,7 @@ private:
   Series prefill, decode, train;
   MachineLimits limits;
   std::vector<std::string> profiles;
+  std::vector<TracedTask> traces;
 };
 
 Expected<int> runBench(BenchOptions options, const CommonOptions &common) {
@@ -339,6 +357,7 @@ Expected<int> runBench(BenchOptions options, const CommonOptions &common) {
                                            options.decode.value_or(0)));
   if (options.trainStep)
     QRT_RETURN_IF_ERROR(bench.runTraining());
+  QRT_RETURN_IF_ERROR(bench.writeTrace());
   if (common.json) {
     bench.printProfilesToStderr();
     std::printf("%s\n", jsonText(bench.report()).c_str());
@@ -376,7 +395,13 @@ void qrt::addBenchCommand(CLI::App &app, CommonOptions &common) {
                     "one micro step and one optimizer step");
   command->add_option("--reps", options->repetitions, "repetitions (default 5)")
       ->check(CLI::Range(int64_t(1), int64_t(1000)));
-  command->add_flag("--profile", options->profile, "time of every kernel");
+  command
+      ->add_option("--profile", options->profile,
+                   "time of every kernel: a table, and a trace of the last "
+                   "repetition for chrome://tracing or Perfetto in FILE")
+      ->expected(0, 1)
+      ->default_str("profile.json")
+      ->type_name("[FILE]");
   addDeviceOptions(*command, common);
   addJsonOption(*command, common);
   onRun(*command, common,

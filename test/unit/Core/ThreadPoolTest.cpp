@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/cpu/ThreadPool.h"
+#include "runtime/cpu/ChromeTrace.h"
 #include "runtime/cpu/CpuFeatures.h"
 
 #include <algorithm>
@@ -13,6 +14,8 @@
 #include <numeric>
 
 #include <gtest/gtest.h>
+#include <map>
+#include <nlohmann/json.hpp>
 
 using namespace qrt;
 
@@ -129,6 +132,49 @@ TEST(ThreadPool, ProfileAddsUpByName) {
   ASSERT_NE(a, times.end());
   EXPECT_EQ(a->calls, 3);
   EXPECT_GE(a->seconds, 0);
+}
+
+TEST(ThreadPool, SpansCoverEveryCallOnce) {
+  ThreadPool pool(2);
+  pool.enableProfile(true);
+  Counts counts(64);
+  pool.parallelFor("before", countTask, &counts, 64, 1);
+  pool.clearSpans();
+  for (int i = 0; i < 3; ++i)
+    pool.parallelFor("a", countTask, &counts, 64, 1);
+  pool.parallelFor("single", countTask, &counts, 1, 1);
+  pool.enableProfile(false);
+  pool.parallelFor("after", countTask, &counts, 64, 1);
+  std::map<std::string, int> calls;
+  std::map<int, int64_t> last;
+  for (const WorkSpan &span : pool.spans()) {
+    ++calls[span.name];
+    EXPECT_LE(span.begin, span.end);
+    EXPECT_LE(last[span.worker], span.begin);
+    last[span.worker] = span.end;
+  }
+  // One span for each worker that got a chunk.
+  EXPECT_EQ(calls.size(), 2u);
+  EXPECT_GE(calls["a"], 3);
+  EXPECT_LE(calls["a"], 6);
+  EXPECT_EQ(calls["single"], 1);
+}
+
+TEST(ChromeTrace, NamesTasksWorkersAndKernels) {
+  auto document = nlohmann::json::parse(chromeTrace(
+      {{"prefill", {{"linear", 0, 5000, 7000}, {"linear", 1, 5500, 6000}}},
+       {"decode", {{"gemv", 0, 9000, 9500}}}}));
+  std::vector<nlohmann::json> spans;
+  for (const auto &event : document.at("traceEvents"))
+    if (event.at("ph") == "X")
+      spans.push_back(event);
+  ASSERT_EQ(spans.size(), 3u);
+  EXPECT_EQ(spans[1].at("name"), "linear");
+  EXPECT_EQ(spans[1].at("tid"), 1);
+  EXPECT_DOUBLE_EQ(spans[1].at("ts"), 0.5);
+  EXPECT_DOUBLE_EQ(spans[1].at("dur"), 0.5);
+  EXPECT_EQ(spans[2].at("pid"), 1);
+  EXPECT_DOUBLE_EQ(spans[2].at("ts"), 0);
 }
 
 TEST(CpuFeatures, KnowsTheBaselineAndRefusesTheUnknown) {

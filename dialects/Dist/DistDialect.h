@@ -1,0 +1,47 @@
+//===- DistDialect.h - Shardings and collectives ----------------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_DIALECTS_DIST_DISTDIALECT_H
+#define QWEN_DIALECTS_DIST_DISTDIALECT_H
+
+#include "dialects/Dist/Sharding.h"
+#include "dialects/Interfaces/QwenInterfaces.h"
+#include "dialects/Kernel/KernelDialect.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dialects/Dist/DistDialect.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Dist/DistAttrs.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/Dist/DistOps.h.inc"
+
+namespace qwen::dist {
+
+/// On arguments and results of entry points and on qwen.param: how the tensor
+/// lies on the mesh.
+inline constexpr llvm::StringLiteral kShardingAttr = "dist.sharding";
+/// On qwen.param: how the optimizer's state of it lies.
+inline constexpr llvm::StringLiteral kStorageAttr = "dist.storage";
+/// On arguments of role mesh: the sub-axes, and the factor of the place.
+inline constexpr llvm::StringLiteral kAxesAttr = "dist.axes";
+inline constexpr llvm::StringLiteral kScaleAttr = "dist.scale";
+
+/// Whether `op` communicates.
+bool isCollective(mlir::Operation *op);
+/// The sub-axes of a collective.
+llvm::ArrayRef<int64_t> axesOf(mlir::Operation *collective);
+
+} // namespace qwen::dist
+
+#endif // QWEN_DIALECTS_DIST_DISTDIALECT_H

@@ -1,0 +1,194 @@
+//===- DistOps.td - Shardings and collectives --------------*- tablegen -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DIST_OPS_TD
+#define DIST_OPS_TD
+
+include "dialects/Interfaces/QwenInterfaces.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/OpBase.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Dist_Dialect : Dialect {
+  let name = "dist";
+  let useDefaultAttributePrinterParser = 1;
+  let cppNamespace = "::qwen::dist";
+  let summary = "Shardings and collectives";
+  let description = [{
+    The mesh is the module's attribute `qwen.mesh`. Every axis of it is split into
+    prime *sub-axes*, numbered major first: on data=2,tensor=4 sub-axis 0 is data,
+    1 and 2 are tensor. A device's rank is the mixed radix of its coordinates.
+
+    Before partitioning tensors have their logical types and a `dist.reshard`
+    says where a sharding changes. After it types are those of one device, and
+    collectives are ops. A collective has an effect that nothing is known of:
+    none is removed, added or moved past another one, so all devices run the same
+    ones in the same order.
+  }];
+  let dependentDialects = ["::qwen::kernel::KernelDialect"];
+}
+
+class Dist_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Dist_Dialect, mnemonic, traits>;
+
+defvar Dist_Tensor = AnyRankedTensor;
+
+def Dist_ShardingAttr : AttrDef<Dist_Dialect, "Sharding"> {
+  let mnemonic = "sharding";
+  let summary = "how a tensor lies on the mesh";
+  let description = [{
+    For each dimension the sub-axes that split it, major first; then the sub-axes
+    over which devices hold summands (`sum`) or candidates (`max`). Sub-axes
+    that are not named hold copies.
+
+    ```mlir
+    #dist.sharding<[[0], [], [1, 2]]>
+    #dist.sharding<[[1, 2], []] sum [0]>
+    ```
+  }];
+  let parameters = (ins "::mlir::ArrayAttr":$dims,
+                        "::mlir::DenseI64ArrayAttr":$partial, "bool":$isMax);
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    static ShardingAttr get(::mlir::MLIRContext *context,
+                            const ::qwen::dist::Sharding &sharding);
+    ::qwen::dist::Sharding getSharding() const;
+  }];
+}
+
+def Dist_ReshardOp : Dist_Op<"reshard", [Pure]> {
+  let summary = "changes how a tensor lies on the mesh";
+  let description = [{
+    The same logical tensor: `result = operand`. Partial sums of `from` that `to`
+    does not name are added up.
+    Lifespan: made by `reduce-gradients` and `insert-reshards`; `partition` makes
+    collectives of it.
+  }];
+  let arguments = (ins Dist_Tensor:$operand, Dist_ShardingAttr:$from,
+                       Dist_ShardingAttr:$to);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = "$operand `from` $from `to` $to attr-dict `:` type($operand) `->` type($result)";
+}
+
+//===----------------------------------------------------------------------===//
+// Collectives: on local tensors
+//===----------------------------------------------------------------------===//
+
+def Dist_AllReduceOp : Dist_Op<"all_reduce"> {
+  let summary = "the sum, or the largest, of all devices' tensors";
+  let description = [{
+    `result[i...] = sum over the group of operand[i...]`, added in f32 in the order
+    of ranks and rounded once; `max`: the largest. The group: the devices that
+    differ in the coordinates along `axes` alone.
+    Lifespan: made by `partition`; becomes a call of the runtime in `codegen`.
+  }];
+  let arguments = (ins Dist_Tensor:$operand, DenseI64ArrayAttr:$axes, UnitAttr:$max);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = "(`max` $max^)? $operand `axes` $axes attr-dict `:` type($operand) `->` type($result)";
+}
+
+def Dist_AllGatherOp : Dist_Op<"all_gather"> {
+  let summary = "all devices' tensors, one after the other";
+  let description = [{
+    Joins the operands of the group along dimension `dim`, in the order of ranks. With
+    `packed` the result's elements are in the order of the group: the whole
+    operand of the first device, then of the second (`dist.unpack` sorts them).
+    Lifespan: as `dist.all_reduce`.
+  }];
+  let arguments = (ins Dist_Tensor:$operand, DenseI64ArrayAttr:$axes, I64Attr:$dim,
+                       UnitAttr:$packed);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = [{
+    $operand `dim` $dim `axes` $axes (`packed` $packed^)? attr-dict `:` type($operand) `->` type($result)
+  }];
+}
+
+def Dist_ReduceScatterOp : Dist_Op<"reduce_scatter"> {
+  let summary = "one block of the sum of all devices' tensors";
+  let description = [{
+    The sum as in `dist.all_reduce`, of which the i-th device of the group keeps the i-th
+    block along dimension `dim`. With `packed` the blocks are ranges of the
+    operand's elements in memory (`dist.pack` made them so).
+    Lifespan: as `dist.all_reduce`.
+  }];
+  let arguments = (ins Dist_Tensor:$operand, DenseI64ArrayAttr:$axes, I64Attr:$dim,
+                       UnitAttr:$packed);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = [{
+    $operand `dim` $dim `axes` $axes (`packed` $packed^)? attr-dict `:` type($operand) `->` type($result)
+  }];
+}
+
+def Dist_AllToAllOp : Dist_Op<"all_to_all"> {
+  let summary = "moves a split from one dimension to another";
+  let description = [{
+    Splits the operand along `split` into one block for each device of the group, sends
+    block i to the i-th one, and joins what it gets along `dim` in the order of ranks. With `packed`
+    blocks are ranges of elements in memory on both sides.
+    Lifespan: as `dist.all_reduce`.
+  }];
+  let arguments = (ins Dist_Tensor:$operand, DenseI64ArrayAttr:$axes, I64Attr:$dim,
+                       I64Attr:$split, UnitAttr:$packed);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = [{
+    $operand `dim` $dim `split` $split `axes` $axes (`packed` $packed^)? attr-dict `:` type($operand) `->` type($result)
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Local work around collectives
+//===----------------------------------------------------------------------===//
+
+def Dist_SliceOp : Dist_Op<"slice", [Pure]> {
+  let summary = "the device's block of a tensor";
+  let description = [{
+    Block `index` (i32 scalar) of the operand cut into `parts` along dimension `dim`. No
+    communication.
+    Lifespan: made by `partition`; a kernel from `fuse` on.
+  }];
+  let arguments = (ins Dist_Tensor:$operand, Dist_Tensor:$index, I64Attr:$dim, I64Attr:$parts);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = [{
+    $operand `,` $index `dim` $dim `parts` $parts attr-dict `:` functional-type(operands, results)
+  }];
+}
+
+def Dist_PackOp : Dist_Op<"pack", [Pure]> {
+  let summary = "brings blocks along a dimension together";
+  let description = [{
+    Of the operand's elements, cut into `parts` blocks along dimension `dim`: those of the first
+    block, then those of the second. The type stays, as a name for the memory.
+    Lifespan: made by `pack-collectives`; a kernel from `fuse` on.
+  }];
+  let arguments = (ins Dist_Tensor:$operand, I64Attr:$dim, I64Attr:$parts);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = "$operand `dim` $dim `parts` $parts attr-dict `:` type($operand) `->` type($result)";
+}
+
+def Dist_UnpackOp : Dist_Op<"unpack", [Pure]> {
+  let summary = "puts blocks side by side along a dimension";
+  let description = "The inverse of `dist.pack`. Lifespan: as `dist.pack`.";
+  let arguments = (ins Dist_Tensor:$operand, I64Attr:$dim, I64Attr:$parts);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = "$operand `dim` $dim `parts` $parts attr-dict `:` type($operand) `->` type($result)";
+}
+
+def Dist_LocalIdsOp : Dist_Op<"local_ids", [Pure,
+    DeclareOpInterfaceMethods<DecomposeOpInterface>]> {
+  let summary = "numbers relative to the device's block of a table";
+  let description = [{
+    `result = ids + offset`, offset (i32 scalar) = - the first row of the device's
+    block. Ids of other blocks get out of its range, which reads as zeros and
+    writes nothing.
+    Lifespan: made by `partition`; part of a kernel from `fuse` on.
+  }];
+  let arguments = (ins Dist_Tensor:$ids, Dist_Tensor:$offset);
+  let results = (outs Dist_Tensor:$result);
+  let assemblyFormat = "$ids `,` $offset attr-dict `:` functional-type(operands, results)";
+}
+
+#endif // DIST_OPS_TD

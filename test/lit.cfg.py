@@ -36,6 +36,10 @@ for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "HOME", "CI"):
 for tool in ("qwenc", "qwen-opt", "qwen-exec", "qwen-rt"):
     if os.path.exists(os.path.join(bin_dir, tool)):
         config.available_features.add(tool)
+if os.path.exists(os.path.join(bin_dir, "qwen-mpi-check")) and shutil.which("mpirun"):
+    config.available_features.add("mpi")
+    for name in ("ALLOW_RUN_AS_ROOT", "ALLOW_RUN_AS_ROOT_CONFIRM", "MCA_rmaps_base_oversubscribe"):
+        config.environment["OMPI_" + name] = "1"
 if os.path.isdir(shared):
     config.available_features.add("shared-data")
 if lit_config.params.get("long") == "1":
@@ -79,6 +83,7 @@ fuzz_flags = (
 
 config.substitutions += [
     ("%{fuzz-flags}", fuzz_flags),
+    ("%mpirun", "mpirun --bind-to none"),
     ("%python", "python3"),
     ("%source", config.source_dir),
     ("%models", os.path.join(config.source_dir, "models")),

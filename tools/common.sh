@@ -15,6 +15,7 @@ required_packages=(
   libfmt-dev libcli11-dev nlohmann-json3-dev             # both sides
   libpcre2-dev libutf8proc-dev libxxhash-dev zlib1g-dev  # the runtime
   libzstd-dev                                            # LLVM's CMake files
+  libopenmpi-dev openmpi-bin                             # the plugin for MPI
   cmake ninja-build ccache git                           # the build
   libgtest-dev python3 python3-psutil                    # the tests
   clang-format-22 libclang-rt-22-dev                     # lint, sanitizers, fuzzers

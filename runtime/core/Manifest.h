@@ -50,6 +50,16 @@ struct FileView {
   std::string nameOfLayer(int64_t layer) const;
 };
 
+/// One prime factor of an axis of the mesh.
+struct MeshAxisInfo {
+  std::string axis; ///< "data", "tensor"
+  int64_t size = 1;
+};
+
+/// For every dimension the sub-axes of the mesh (indices into
+/// Manifest::meshAxes, major first) that cut it into equal blocks.
+using Sharding = std::vector<std::vector<int>>;
+
 /// One logical matrix (or one per layer).
 struct ParameterInfo {
   std::string name;

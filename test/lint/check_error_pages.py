@@ -11,7 +11,7 @@ import sys
 # A code is given as Q1234 in a text, or as a number to a function that makes an
 # error; `makeError(/*code=*/1234` and a line break after the bracket count too.
 CODE = re.compile(
-    r"\bQ([1-8]\d{3})\b|[eE]rror\w*\(\s*(?:/\*\w+=\*/\s*)?([1-8]\d{3})\s*[,)]"
+    r"\bQ([1-9]\d{3})\b|[eE]rror\w*\(\s*(?:/\*\w+=\*/\s*)?([1-9]\d{3})\s*[,)]"
 )
 PLACES = ("compiler", "dialects", "runtime", "tools")
 

@@ -29,20 +29,22 @@ json::Object qwen::manifestDefaults(const ModelSpec &spec) {
       {"kind", o.kind}, {"lr", o.lr},
       {"eps", o.eps},   {"weight_decay", o.weightDecay},
       {"clip", o.clip}, {"betas", json::Array{o.beta1, o.beta2}}};
-  json::Object schedule{
-      {"kind", s.kind}, {"warmup", s.warmup}, {"min_lr", s.minLr}};
+  json::Object schedule{{"kind", s.kind},
+                        {"warmup", s.warmup},
+                        {"min_lr", s.minLr},
+                        {"decay", s.decay}};
   if (s.horizon == "steps" || s.horizon == "tokens")
     schedule[s.horizon] = static_cast<int64_t>(s.length);
   else if (!s.horizon.empty())
     schedule[s.horizon] = s.length;
   json::Object defaults = json::Object(spec.defaults);
-  defaults["train"] = json::Object{{"batch", spec.trainBatch},
-                                   {"sequence", spec.trainSequence},
-                                   {"accumulate", spec.trainAccumulate},
-                                   {"seed", spec.seed},
-                                   {"data", json::Array(spec.trainData)},
-                                   {"optimizer", std::move(optimizer)},
-                                   {"schedule", std::move(schedule)}};
+  json::Object &train = *defaults.getObject("train");
+  train["batch"] = spec.trainBatch;
+  train["sequence"] = spec.trainSequence;
+  train["accumulate"] = spec.trainAccumulate;
+  train["seed"] = spec.seed;
+  train["optimizer"] = std::move(optimizer);
+  train["schedule"] = std::move(schedule);
   defaults["infer"] = json::Object{{"batch", spec.inferBatch},
                                    {"context", spec.inferContext},
                                    {"prefill", spec.inferPrefill},

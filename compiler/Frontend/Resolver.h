@@ -77,6 +77,9 @@ private:
   void readMesh();
   void readTrain();
   void readSchedule(const Node *node);
+  llvm::json::Value dataEntry(const Node &node);
+  void readTrainRun(class MapReader &train);
+  void readRunEvents();
   void readInfer();
   void readParamMap(const Node *params, llvm::StringRef path, bool perLayer);
   void readParam(const NodeEntry &entry, llvm::StringRef path, bool perLayer);

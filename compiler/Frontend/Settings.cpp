@@ -203,8 +203,8 @@ static std::optional<int64_t> parseBytes(llvm::StringRef text) {
 
 void Resolver::readSchedule(const Node *node) {
   MapReader map(*this, node, "train.schedule");
-  static const llvm::StringRef kinds[] = {"cosine", "linear", "constant",
-                                          "wsd"};
+  static const llvm::StringRef kinds[] = {"cosine", "linear", "constant", "wsd",
+                                          "trapezoid"};
   Schedule &s = spec.schedule;
   if (const Node *n = map.require("kind"))
     s.kind = kinds[choice(*n, "train.schedule.kind", kinds)].str();
@@ -212,6 +212,8 @@ void Resolver::readSchedule(const Node *node) {
     s.warmup = integer(*n, "train.schedule.warmup", 0, maxCount);
   if (const Node *n = map.get("min_lr"))
     s.minLr = real(*n, "train.schedule.min_lr", 0, huge);
+  if (const Node *n = map.get("decay"))
+    s.decay = real(*n, "train.schedule.decay", 0, 1);
   for (const char *key : {"steps", "tokens", "flops", "tokens_per_parameter"}) {
     const Node *n = map.get(key);
     if (!n)
@@ -246,13 +248,7 @@ void Resolver::readTrain() {
     spec.trainAccumulate = integer(*n, "train.accumulate", 1, 1 << 24);
   if (const Node *n = map.get("seed"))
     spec.seed = integer(*n, "train.seed", 0, INT64_MAX);
-  if (const Node *n = map.get("data")) {
-    if (n->isList())
-      for (const Node &item : n->items)
-        spec.trainData.push_back(string(item, "train.data"));
-    else
-      spec.trainData.push_back(string(*n, "train.data"));
-  }
+  readTrainRun(map);
   MapReader opt(*this, map.require("optimizer"), "train.optimizer");
   Optimizer &o = spec.optimizer;
   if (const Node *n = opt.get("kind"))
@@ -352,27 +348,5 @@ void Resolver::readSettings() {
   memory.finish();
   readTrain();
   readInfer();
-
-  llvm::json::Object checkpoint, eval, log;
-  auto count = [&](llvm::StringRef section, llvm::StringRef key, MapReader &map,
-                   llvm::json::Object &out) {
-    if (const Node *n = map.require(key))
-      out[key] = integer(*n, map.pathOf(key), 0, maxCount);
-  };
-  MapReader checkpoints(*this, root.find("checkpoint"), "checkpoint");
-  count("checkpoint", "every", checkpoints, checkpoint);
-  count("checkpoint", "keep", checkpoints, checkpoint);
-  if (const Node *n = checkpoints.require("best"))
-    checkpoint["best"] = boolean(*n, "checkpoint.best");
-  checkpoints.finish();
-  MapReader evals(*this, root.find("eval"), "eval");
-  count("eval", "every", evals, eval);
-  count("eval", "batches", evals, eval);
-  evals.finish();
-  MapReader logs(*this, root.find("log"), "log");
-  count("log", "every", logs, log);
-  logs.finish();
-  spec.defaults["checkpoint"] = std::move(checkpoint);
-  spec.defaults["eval"] = std::move(eval);
-  spec.defaults["log"] = std::move(log);
+  readRunEvents();
 }

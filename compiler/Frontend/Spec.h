@@ -185,9 +185,10 @@ struct Optimizer {
 };
 
 struct Schedule {
-  std::string kind;   // cosine | linear | constant | wsd
+  std::string kind;   // cosine | linear | constant | wsd | trapezoid
   int64_t warmup = 0; // steps
   double minLr = 0;
+  double decay = 0.2;  // of wsd and trapezoid, part of all steps
   std::string horizon; // steps | tokens | flops | tokens_per_parameter
   double length = 0;   // in the horizon's unit; 0 with no horizon
 };
@@ -219,7 +220,6 @@ struct ModelSpec {
   std::optional<int64_t> memoryBudget; // bytes per device
 
   int64_t trainBatch = 0, trainSequence = 0, trainAccumulate = 1, seed = 0;
-  std::vector<std::string> trainData;
   Optimizer optimizer;
   Schedule schedule;
   int64_t inferBatch = 0, inferContext = 0, inferPrefill = 0;

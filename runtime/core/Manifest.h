@@ -145,29 +145,47 @@ struct OptimizerDefaults {
 };
 
 struct ScheduleDefaults {
-  std::string kind; ///< cosine, linear, constant, wsd
+  std::string kind; ///< cosine, linear, constant, wsd, trapezoid
   int64_t warmup = 0;
-  double minLr = 0;
+  double minLr = 0, decay = 0.2;
   /// Exactly one of the horizons, or none.
   std::optional<int64_t> steps, tokens;
   std::optional<double> flops, tokensPerParameter;
 };
+
+/// A token file to train on.
+struct DataEntry {
+  std::string file;
+  double weight = 0;  ///< part of the sequences, of all weights; 0: not given
+  unsigned width = 0; ///< bytes of an id; 0: as the file says
+};
+
+/// What happens when a loss or a gradient is not finite.
+enum class NonFinite { Stop, Skip };
 
 /// The part of the YAML that acts at run time.
 struct ManifestDefaults {
   struct {
     int64_t batch = 1, sequence = 1, accumulate = 1;
     uint64_t seed = 0;
-    std::vector<std::string> data;
+    std::vector<DataEntry> data;
+    bool documentMask = false; ///< attention stays inside of a document
     OptimizerDefaults optimizer;
     ScheduleDefaults schedule;
+    NonFinite nonFinite = NonFinite::Stop;
+    int64_t maxSkips = 10; ///< updates left out in a row
+    double skipOutliers =
+        0; ///< z-score of loss or norm from which on; 0: never
   } train;
   struct {
     int64_t every = 0, keep = 0; ///< every 0: only at the end; keep 0: all
-    bool best = false;
+    int64_t keepEvery = 0;       ///< those of every so many steps stay; 0: none
+    bool best = false, async = true;
   } checkpoint;
   struct {
     int64_t every = 0, batches = 0;
+    int64_t sampleEvery = 0, sampleTokens = 64;
+    std::vector<std::string> samplePrompts;
   } eval;
   struct {
     int64_t every = 1;

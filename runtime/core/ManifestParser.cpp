@@ -239,6 +239,20 @@ EntryInfo readEntry(JsonReader reader, const Manifest &manifest) {
   return entry;
 }
 
+DataEntry readDataEntry(JsonReader reader) {
+  DataEntry entry;
+  if (!reader.raw().is_object()) {
+    entry.file = reader.str();
+    return entry;
+  }
+  entry.file = reader.at("file").str();
+  if (reader.has("weight"))
+    entry.weight = reader.at("weight").number();
+  if (reader.has("type"))
+    entry.width = reader.at("type").oneOf<unsigned>({{"u16", 2}, {"u32", 4}});
+  return entry;
+}
+
 void readDefaults(JsonReader reader, ManifestDefaults &defaults) {
   constexpr int64_t kMany = int64_t(1) << 40;
   if (reader.has("train")) {
@@ -250,12 +264,19 @@ void readDefaults(JsonReader reader, ManifestDefaults &defaults) {
     out.seed = train.at("seed").unsignedInteger();
     if (train.has("data")) {
       JsonReader data = train.at("data");
-      if (data.raw().is_string())
-        out.data.push_back(data.str());
-      else
-        for (size_t i = 0, n = data.size(); i < n; ++i)
-          out.data.push_back(data.at(i).str());
+      for (size_t i = 0, n = data.size(); i < n; ++i)
+        out.data.push_back(readDataEntry(data.at(i)));
     }
+    if (train.has("document_mask"))
+      out.documentMask = train.at("document_mask").boolean();
+    if (train.has("nonfinite"))
+      out.nonFinite = train.at("nonfinite")
+                          .oneOf<NonFinite>({{"stop", NonFinite::Stop},
+                                             {"skip", NonFinite::Skip}});
+    if (train.has("max_skips"))
+      out.maxSkips = train.at("max_skips").integer(1, int64_t(1) << 53);
+    if (train.has("skip_outliers"))
+      out.skipOutliers = train.at("skip_outliers").number();
     JsonReader optimizer = train.at("optimizer");
     out.optimizer.kind = optimizer.at("kind").str();
     out.optimizer.lr = optimizer.at("lr").number();
@@ -273,6 +294,8 @@ void readDefaults(JsonReader reader, ManifestDefaults &defaults) {
     out.schedule.kind = schedule.at("kind").str();
     out.schedule.warmup = schedule.at("warmup").integer(0, kMany);
     out.schedule.minLr = schedule.at("min_lr").number();
+    if (schedule.has("decay"))
+      out.schedule.decay = schedule.at("decay").number();
     if (schedule.has("steps"))
       out.schedule.steps = schedule.at("steps").integer(1, kMany);
     if (schedule.has("tokens"))
@@ -289,6 +312,11 @@ void readDefaults(JsonReader reader, ManifestDefaults &defaults) {
       defaults.checkpoint.every = checkpoint.at("every").integer(0, kMany);
     if (checkpoint.has("keep"))
       defaults.checkpoint.keep = checkpoint.at("keep").integer(0, kMany);
+    if (checkpoint.has("keep_every"))
+      defaults.checkpoint.keepEvery =
+          checkpoint.at("keep_every").integer(0, kMany);
+    if (checkpoint.has("async"))
+      defaults.checkpoint.async = checkpoint.at("async").boolean();
     if (checkpoint.has("best"))
       defaults.checkpoint.best = checkpoint.at("best").boolean();
   }
@@ -298,6 +326,15 @@ void readDefaults(JsonReader reader, ManifestDefaults &defaults) {
       defaults.eval.every = eval.at("every").integer(0, kMany);
     if (eval.has("batches"))
       defaults.eval.batches = eval.at("batches").integer(0, kMany);
+    if (eval.has("sample_every"))
+      defaults.eval.sampleEvery = eval.at("sample_every").integer(0, kMany);
+    if (eval.has("sample_tokens"))
+      defaults.eval.sampleTokens = eval.at("sample_tokens").integer(0, kMany);
+    if (eval.has("sample_prompts")) {
+      JsonReader prompts = eval.at("sample_prompts");
+      for (size_t i = 0, n = prompts.size(); i < n; ++i)
+        defaults.eval.samplePrompts.push_back(prompts.at(i).str());
+    }
   }
   if (reader.has("log") && reader.at("log").has("every"))
     defaults.log.every = reader.at("log").at("every").integer(1, kMany);

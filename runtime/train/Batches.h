@@ -23,8 +23,7 @@ public:
 
   /// Writes sequences [first, first + count) as rows of tokens and of targets,
   /// each of the length the source was made for. Target -1 is ignored.
-  virtual Status fetch(int64_t first, int64_t count, int32_t *tokens,
-                       int32_t *targets) = 0;
+  virtual Status fetch(int64_t first, int64_t count, SequenceRows rows) = 0;
 
   /// Sequences that differ; afterwards they repeat (in another order).
   virtual int64_t sequences() const = 0;
@@ -37,9 +36,8 @@ public:
   /// `dataset` must outlive this and hold at least one whole window.
   TrainingOrder(const TokenDataset &dataset, uint64_t seed)
       : dataset(dataset), seed(seed) {}
-  Status fetch(int64_t first, int64_t count, int32_t *tokens,
-               int32_t *targets) override {
-    return dataset.training(seed, first, count, tokens, targets);
+  Status fetch(int64_t first, int64_t count, SequenceRows rows) override {
+    return dataset.training(seed, first, count, rows);
   }
   int64_t sequences() const override {
     return static_cast<int64_t>(dataset.windows());
@@ -54,9 +52,8 @@ private:
 class ReadingOrder : public Batches {
 public:
   explicit ReadingOrder(const TokenDataset &dataset) : dataset(dataset) {}
-  Status fetch(int64_t first, int64_t count, int32_t *tokens,
-               int32_t *targets) override {
-    return dataset.sequential(first, count, tokens, targets);
+  Status fetch(int64_t first, int64_t count, SequenceRows rows) override {
+    return dataset.sequential(first, count, rows);
   }
   int64_t sequences() const override {
     return static_cast<int64_t>(dataset.sequentialWindows());

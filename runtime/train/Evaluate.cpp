@@ -39,10 +39,13 @@ Expected<EvalResult> qrt::evaluate(Session &session, Batches &data,
   int64_t total = data.sequences();
   if (options.batches > 0)
     total = std::min(total, options.batches * batch);
-  std::vector<int32_t> tokens(batch * sequence), targets(batch * sequence);
+  std::vector<int32_t> tokens(batch * sequence), targets(batch * sequence),
+      documents(options.documents ? batch * sequence : 0);
   Sums sums;
   call.bindInput("tokens", tokens.data());
   call.bindInput("targets", targets.data());
+  if (options.documents)
+    call.bindInput("documents", documents.data());
   call.bindOutput("loss", &sums.loss);
   call.bindOutput("count", &sums.count);
   call.bindOutput("correct", &sums.correct);
@@ -53,7 +56,10 @@ Expected<EvalResult> qrt::evaluate(Session &session, Batches &data,
       break;
     }
     int64_t rows = std::min(batch, total - first);
-    QRT_RETURN_IF_ERROR(data.fetch(first, rows, tokens.data(), targets.data()));
+    QRT_RETURN_IF_ERROR(
+        data.fetch(first, rows,
+                   {tokens.data(), targets.data(),
+                    options.documents ? documents.data() : nullptr}));
     call.setExtent("batch", rows);
     QRT_RETURN_IF_ERROR(call.run());
     result.nats += sums.loss;

@@ -36,7 +36,8 @@ struct EvalResult {
 
 /// What the evaluation is told, and whom it tells.
 struct EvalOptions {
-  int64_t batches = 0; ///< at most; 0: all sequences once
+  int64_t batches = 0;    ///< at most; 0: all sequences once
+  bool documents = false; ///< attention stays inside of a document
   /// Bytes of text of every token id (0: a special token); empty: unknown.
   std::vector<uint32_t> byteLengths;
   std::function<void(int64_t done, int64_t total)> progress;

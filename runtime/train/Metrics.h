@@ -1,40 +1,50 @@
-//===- Metrics.h - metrics.jsonl --------------------------------*- C++ -*-===//
+//===- Metrics.h - What a run writes about itself --------------*- C++ -*-===//
 //
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// metrics.jsonl is the record: one JSON object an event. metrics.csv and the
+// event file of TensorBoard hold the same numbers for other programs.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef QWEN_RUNTIME_TRAIN_METRICS_H
 #define QWEN_RUNTIME_TRAIN_METRICS_H
 
-#include "runtime/core/Error.h"
+#include "runtime/train/AppendFile.h"
 
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
 namespace qrt {
 
-/// One JSON object a line, written through at once.
-class MetricsFile {
+class RunMetrics {
 public:
-  /// Opens OUT/metrics.jsonl for appending. Of a resumed run, events behind
+  /// Opens the files in `out` for appending. Of a resumed run, events behind
   /// `step` are dropped: they are going to happen again. Q8005 on failure.
   Status open(const std::string &out, int64_t step);
-  bool isEmpty() const { return empty; }
 
+  /// Whether no event was kept or written.
+  bool isEmpty() const { return empty; }
+  /// "seconds" of the last event that was kept.
+  double seconds() const { return lastSeconds; }
+
+  /// Writes an event to all files. A full disk is no error yet, see AppendFile.
   Status write(const nlohmann::json &event);
+  /// Whether events wait for room on the disk.
+  bool isBehind() const { return record.isBehind(); }
+  /// Q8005 if some event could not be written in the end.
+  Status finish();
 
 private:
-  struct Close {
-    void operator()(std::FILE *file) const { std::fclose(file); }
-  };
-  std::unique_ptr<std::FILE, Close> file;
-  std::string path;
+  Status openRecord(int64_t step, std::string &table);
+  Status openEvents(int64_t step);
+
+  std::string out;
+  AppendFile record, table, events;
+  double lastSeconds = 0;
   bool empty = true;
 };
 

@@ -31,11 +31,14 @@ double Schedule::at(int64_t step) const {
     return minLr + (1 - decayed(warmup)) * (lr - minLr);
   case Kind::Constant:
     return lr;
-  case Kind::Wsd: {
-    int64_t begin = std::max(warmup, total - total / 5);
-    return step < begin
-               ? lr
-               : minLr + (1 - std::sqrt(decayed(begin))) * (lr - minLr);
+  case Kind::Wsd:
+  case Kind::Trapezoid: {
+    auto length = static_cast<int64_t>(std::floor(double(total) * decay));
+    int64_t begin = std::max(warmup, total - length);
+    if (step < begin || length == 0)
+      return lr;
+    double q = decayed(begin);
+    return minLr + (1 - (kind == Kind::Wsd ? std::sqrt(q) : q)) * (lr - minLr);
   }
   }
   return lr;
@@ -43,7 +46,7 @@ double Schedule::at(int64_t step) const {
 
 const std::vector<std::string> &Schedule::kinds() {
   static const std::vector<std::string> names = {"cosine", "linear", "constant",
-                                                 "wsd"};
+                                                 "wsd", "trapezoid"};
   return names;
 }
 

@@ -22,13 +22,15 @@ namespace qrt {
 ///   cosine    min + (1 + cos(pi r)) / 2 (lr - min)
 ///   linear    min + (1 - r) (lr - min)
 ///   constant  lr
-///   wsd       lr; over the last fifth of all steps min + (1 - sqrt(q)) (lr -
-///             min) with q running from 0 to 1
+///   wsd       lr; over the last `decay` of all steps min + (1 - sqrt(q)) (lr -
+///             min) with q running from 0 to 1 (arXiv 2405.18392)
+///   trapezoid lr; over the last `decay` of all steps min + (1 - q) (lr - min)
 /// Beyond `total` it stays at the last value.
 struct Schedule {
-  enum class Kind { Cosine, Linear, Constant, Wsd };
+  enum class Kind { Cosine, Linear, Constant, Wsd, Trapezoid };
   Kind kind = Kind::Constant;
   double lr = 0, minLr = 0;
+  double decay = 0.2; ///< part of all steps, of wsd and trapezoid
   int64_t warmup = 0, total = 1;
 
   double at(int64_t step) const;

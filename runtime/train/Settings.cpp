@@ -65,7 +65,46 @@ bool setStrings(std::vector<std::string> &out, const json &value) {
   return true;
 }
 
-/// A horizon replaces the one that was there.
+/// A file name, or {"file": ..., "weight": ..., "type": "u16"}.
+bool setDataEntry(DataEntry &out, const json &value) {
+  if (value.is_string()) {
+    out.file = value.get<std::string>();
+    return true;
+  }
+  if (!value.is_object() || !value.contains("file"))
+    return false;
+  for (auto &[key, item] : value.items()) {
+    if (key == "file" && item.is_string())
+      out.file = item.get<std::string>();
+    else if (key == "weight" && setNumber(out.weight, item, 1e-9, 1e9))
+      continue;
+    else if (key == "type" && (item == "u16" || item == "u32"))
+      out.width = item == "u16" ? 2 : 4;
+    else
+      return false;
+  }
+  return true;
+}
+
+bool setData(std::vector<DataEntry> &out, const json &value) {
+  std::vector<DataEntry> entries;
+  for (const json &item : value.is_array() ? value : json::array({value})) {
+    DataEntry entry;
+    if (!setDataEntry(entry, item))
+      return false;
+    entries.push_back(std::move(entry));
+  }
+  out = std::move(entries);
+  return true;
+}
+
+bool setFlag(bool &out, const json &value) {
+  if (!value.is_boolean())
+    return false;
+  out = value.get<bool>();
+  return true;
+}
+
 template <typename T>
 Setter horizon(std::optional<T> ScheduleDefaults::*member) {
   return [member](ManifestDefaults &settings, const json &value) {
@@ -107,8 +146,28 @@ const std::vector<Setting> &runtimeSettings() {
          s.train.seed = v.template get<uint64_t>();
          return true;
        }},
-      {"train.data", "a file name or a list of them",
-       [](auto &s, const json &v) { return setStrings(s.train.data, v); }},
+      {"train.data",
+       "a file name, {\"file\": F, \"weight\": W, \"type\": \"u16\"}, or a "
+       "list of "
+       "them",
+       [](auto &s, const json &v) { return setData(s.train.data, v); }},
+      {"train.document_mask", "true or false",
+       [](auto &s, const json &v) { return setFlag(s.train.documentMask, v); }},
+      {"train.nonfinite", "stop or skip",
+       [](auto &s, const json &v) {
+         if (v != "stop" && v != "skip")
+           return false;
+         s.train.nonFinite = v == "skip" ? NonFinite::Skip : NonFinite::Stop;
+         return true;
+       }},
+      {"train.max_skips", "a whole number from 1",
+       [](auto &s, const json &v) {
+         return setInteger(s.train.maxSkips, v, 1);
+       }},
+      {"train.skip_outliers", "a number from 0 (0: none are skipped)",
+       [](auto &s, const json &v) {
+         return setNumber(s.train.skipOutliers, v, 0, 1e9);
+       }},
       {"train.optimizer.lr", "a number from 0",
        [](auto &s, const json &v) {
          return setNumber(s.train.optimizer.lr, v, 0, 1e9);
@@ -151,6 +210,10 @@ const std::vector<Setting> &runtimeSettings() {
        [](auto &s, const json &v) {
          return setNumber(s.train.schedule.minLr, v, 0, 1e9);
        }},
+      {"train.schedule.decay", "a number from 0 to 1",
+       [](auto &s, const json &v) {
+         return setNumber(s.train.schedule.decay, v, 0, 1);
+       }},
       {"train.schedule.steps", "a whole number from 1",
        horizon(&ScheduleDefaults::steps)},
       {"train.schedule.tokens", "a whole number from 1",
@@ -167,17 +230,30 @@ const std::vector<Setting> &runtimeSettings() {
        [](auto &s, const json &v) {
          return setInteger(s.checkpoint.keep, v, 0);
        }},
-      {"checkpoint.best", "true or false",
+      {"checkpoint.keep_every", "a whole number from 0 (0: none)",
        [](auto &s, const json &v) {
-         if (!v.is_boolean())
-           return false;
-         s.checkpoint.best = v.template get<bool>();
-         return true;
+         return setInteger(s.checkpoint.keepEvery, v, 0);
        }},
+      {"checkpoint.best", "true or false",
+       [](auto &s, const json &v) { return setFlag(s.checkpoint.best, v); }},
+      {"checkpoint.async", "true or false",
+       [](auto &s, const json &v) { return setFlag(s.checkpoint.async, v); }},
       {"eval.every", "a whole number from 0 (0: never)",
        [](auto &s, const json &v) { return setInteger(s.eval.every, v, 0); }},
       {"eval.batches", "a whole number from 0 (0: all)",
        [](auto &s, const json &v) { return setInteger(s.eval.batches, v, 0); }},
+      {"eval.sample_every", "a whole number from 0 (0: never)",
+       [](auto &s, const json &v) {
+         return setInteger(s.eval.sampleEvery, v, 0);
+       }},
+      {"eval.sample_tokens", "a whole number from 1",
+       [](auto &s, const json &v) {
+         return setInteger(s.eval.sampleTokens, v, 1);
+       }},
+      {"eval.sample_prompts", "a text or a list of them",
+       [](auto &s, const json &v) {
+         return setStrings(s.eval.samplePrompts, v);
+       }},
       {"log.every", "a whole number from 1",
        [](auto &s, const json &v) { return setInteger(s.log.every, v, 1); }},
   };
@@ -319,16 +395,58 @@ Expected<Schedule> qrt::makeSchedule(const ManifestDefaults &settings,
                        Schedule::parseKind(settings.train.schedule.kind));
   schedule.lr = settings.train.optimizer.lr;
   schedule.minLr = settings.train.schedule.minLr;
+  schedule.decay = settings.train.schedule.decay;
   schedule.warmup = settings.train.schedule.warmup;
   schedule.total = total;
   return schedule;
 }
 
+Status qrt::checkHorizons(const std::vector<std::string> &assignments) {
+  const char *const horizons[] = {"steps", "tokens", "flops",
+                                  "tokens_per_parameter"};
+  std::string first;
+  for (const std::string &assignment : assignments)
+    for (std::string horizon : horizons) {
+      std::string key = "train.schedule." + horizon;
+      if (assignment.rfind(key + "=", 0) != 0)
+        continue;
+      if (!first.empty() && first != key)
+        return makeError(8002, "",
+                         "several horizons are set: {} and {}; give the length "
+                         "of the run in one way",
+                         first, key);
+      first = key;
+    }
+  return Status::success();
+}
+
+namespace {
+
+json dataToJson(const std::vector<DataEntry> &data) {
+  json list = json::array();
+  for (const DataEntry &entry : data) {
+    if (entry.weight == 0 && entry.width == 0) {
+      list.push_back(entry.file);
+      continue;
+    }
+    json item = {{"file", entry.file}};
+    if (entry.weight > 0)
+      item["weight"] = entry.weight;
+    if (entry.width > 0)
+      item["type"] = entry.width == 2 ? "u16" : "u32";
+    list.push_back(std::move(item));
+  }
+  return list;
+}
+
+} // namespace
+
 json qrt::settingsToJson(const ManifestDefaults &settings) {
   const auto &train = settings.train;
   json schedule = {{"kind", train.schedule.kind},
                    {"warmup", train.schedule.warmup},
-                   {"min_lr", train.schedule.minLr}};
+                   {"min_lr", train.schedule.minLr},
+                   {"decay", train.schedule.decay}};
   if (train.schedule.steps)
     schedule["steps"] = *train.schedule.steps;
   if (train.schedule.tokens)
@@ -338,26 +456,35 @@ json qrt::settingsToJson(const ManifestDefaults &settings) {
   if (train.schedule.tokensPerParameter)
     schedule["tokens_per_parameter"] = *train.schedule.tokensPerParameter;
   const OptimizerDefaults &optimizer = train.optimizer;
-  return {
-      {"train",
-       {{"batch", train.batch},
-        {"sequence", train.sequence},
-        {"accumulate", train.accumulate},
-        {"seed", train.seed},
-        {"data", train.data},
-        {"optimizer",
-         {{"kind", optimizer.kind},
-          {"lr", optimizer.lr},
-          {"betas", {optimizer.beta1, optimizer.beta2}},
-          {"eps", optimizer.eps},
-          {"weight_decay", optimizer.weightDecay},
-          {"clip", optimizer.clip}}},
-        {"schedule", schedule}}},
-      {"checkpoint",
-       {{"every", settings.checkpoint.every},
-        {"keep", settings.checkpoint.keep},
-        {"best", settings.checkpoint.best}}},
-      {"eval",
-       {{"every", settings.eval.every}, {"batches", settings.eval.batches}}},
-      {"log", {{"every", settings.log.every}}}};
+  return {{"train",
+           {{"batch", train.batch},
+            {"sequence", train.sequence},
+            {"accumulate", train.accumulate},
+            {"seed", train.seed},
+            {"data", dataToJson(train.data)},
+            {"document_mask", train.documentMask},
+            {"nonfinite", train.nonFinite == NonFinite::Skip ? "skip" : "stop"},
+            {"max_skips", train.maxSkips},
+            {"skip_outliers", train.skipOutliers},
+            {"optimizer",
+             {{"kind", optimizer.kind},
+              {"lr", optimizer.lr},
+              {"betas", {optimizer.beta1, optimizer.beta2}},
+              {"eps", optimizer.eps},
+              {"weight_decay", optimizer.weightDecay},
+              {"clip", optimizer.clip}}},
+            {"schedule", schedule}}},
+          {"checkpoint",
+           {{"every", settings.checkpoint.every},
+            {"keep", settings.checkpoint.keep},
+            {"keep_every", settings.checkpoint.keepEvery},
+            {"async", settings.checkpoint.async},
+            {"best", settings.checkpoint.best}}},
+          {"eval",
+           {{"every", settings.eval.every},
+            {"batches", settings.eval.batches},
+            {"sample_every", settings.eval.sampleEvery},
+            {"sample_tokens", settings.eval.sampleTokens},
+            {"sample_prompts", settings.eval.samplePrompts}}},
+          {"log", {{"every", settings.log.every}}}};
 }

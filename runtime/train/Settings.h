@@ -21,6 +21,10 @@ namespace qrt {
 /// Q7012 (a key that shapes code: the module would have to be compiled again).
 Status applySetting(ManifestDefaults &settings, const std::string &assignment);
 
+/// Refuses assignments that set the run's length in two ways (Q8002). One of
+/// them replaces the module's default, whatever that is.
+Status checkHorizons(const std::vector<std::string> &assignments);
+
 /// Checks values that depend on one another or on ranges (Q8001..Q8003).
 Status checkSettings(const ManifestDefaults &settings);
 

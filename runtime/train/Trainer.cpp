@@ -7,15 +7,17 @@
 
 #include "runtime/train/Trainer.h"
 #include "runtime/core/Signals.h"
+#include "runtime/train/DeviceMetrics.h"
 
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 using namespace qrt;
 using nlohmann::json;
 
 namespace {
+
+constexpr int64_t kDeviceMetricsEvery = 100; // steps
 
 double now() {
   return std::chrono::duration<double>(
@@ -39,106 +41,101 @@ std::vector<std::string> Trainer::entries(const Manifest &manifest) {
 
 Trainer::Trainer(Session &session, Batches &data, Batches *validation,
                  TrainerOptions given)
-    : session(session), data(data), validation(validation),
-      options(std::move(given)) {}
+    : session(session), executor(session), data(data), validation(validation),
+      options(std::move(given)),
+      saver({options.out, options.settings.checkpoint.keep,
+             options.settings.checkpoint.keepEvery}) {}
 
-Status Trainer::resume(const std::string &checkpoint) {
-  QRT_ASSIGN_OR_RETURN(TrainerState state, readTrainerState(checkpoint));
-  const auto &train = options.settings.train;
-  if (state.seed != train.seed)
-    return makeError(8010, checkpoint,
-                     "the run was begun with train.seed={}, not {}; its order "
-                     "of data cannot be continued",
-                     state.seed, train.seed);
-  const auto &parameters = session.manifest().parameters;
-  auto momentOf = [&](int which) {
-    return [this, &parameters, which](size_t p, int64_t layer) {
-      return session.moment(which, static_cast<int>(p)) +
-             layer * parameters[p].elementsPerLayer();
-    };
-  };
-  QRT_RETURN_IF_ERROR(
-      loadMoments(checkpoint, parameters, momentOf(1), momentOf(2)));
-  done = savedStep = state.step;
-  sequences = state.sequences;
-  if (auto it = state.extra.find("best_loss");
-      it != state.extra.end() && it->is_number())
-    bestLoss = it->get<double>();
-  if (auto it = state.extra.find("best_step");
-      it != state.extra.end() && it->is_number_integer())
-    bestStep = it->get<int64_t>();
-  return Status::success();
-}
+//===----------------------------------------------------------------------===//
+// One step
+//===----------------------------------------------------------------------===//
 
-Expected<Trainer::StepResult> Trainer::advance() {
-  const auto &train = options.settings.train;
-  const int64_t rows = train.batch, length = train.sequence;
-  const int64_t size = rows * length;
-  // All micro steps are fetched first: the loss is a mean over the targets of
-  // the whole step, so their number must be known to the first backward pass.
-  std::vector<int32_t> tokens(size * train.accumulate),
-      targets(size * train.accumulate);
-  QRT_RETURN_IF_ERROR(data.fetch(sequences, rows * train.accumulate,
-                                 tokens.data(), targets.data()));
-  int64_t count = 0;
-  for (int32_t target : targets)
-    count += target >= 0;
-  if (count == 0)
-    return makeError(8006, "", "step {}: all targets are masked", done + 1);
-  auto inverse = static_cast<float>(1.0 / double(count));
-
-  QRT_ASSIGN_OR_RETURN(EntryCall micro, session.prepare("micro_step"));
-  float loss = 0;
-  micro.bindInput("inv_count", &inverse);
-  micro.bindOutput("loss", &loss);
-  micro.setExtent("batch", rows);
-  micro.setExtent("sequence", length);
-  double nats = 0;
-  for (int64_t i = 0; i < train.accumulate; ++i) {
-    micro.bindInput("tokens", tokens.data() + i * size);
-    micro.bindInput("targets", targets.data() + i * size);
-    QRT_RETURN_IF_ERROR(micro.run());
-    nats += loss;
-  }
-  StepResult result;
-  result.loss = nats / double(count);
-  if (!std::isfinite(result.loss))
-    return makeError(8004, "",
-                     "step {}: the loss is not finite; nothing was updated",
-                     done + 1);
-
-  const OptimizerDefaults &optimizer = train.optimizer;
-  result.lr = schedule.at(done);
+/// One row a group: lr, betas, eps, weight decay, clip, bias corrections.
+std::vector<float> Trainer::hyperParameters(double lr) const {
+  const OptimizerDefaults &optimizer = options.settings.train.optimizer;
   auto groups = session.manifest().groupCount();
   std::vector<float> hyper(groups * 8);
-  double t = double(done + 1);
+  double t = double(updates + 1);
   for (int64_t g = 0; g < groups; ++g) {
     const double values[8] = {
-        result.lr, optimizer.beta1, optimizer.beta2, optimizer.eps,
+        lr, optimizer.beta1, optimizer.beta2, optimizer.eps,
         // Group 0 decays; vectors, in group 1, do not.
         g == 0 ? optimizer.weightDecay : 0, optimizer.clip,
         1 - std::pow(optimizer.beta1, t), 1 - std::pow(optimizer.beta2, t)};
     for (int i = 0; i < 8; ++i)
       hyper[g * 8 + i] = static_cast<float>(values[i]);
   }
-  int32_t skip = 0, nonfinite = 0;
-  float norm = 0;
-  QRT_ASSIGN_OR_RETURN(EntryCall update, session.prepare("optimizer_step"));
-  update.bindInput("hyper", hyper.data());
-  update.bindInput("skip", &skip);
-  update.bindOutput("grad_norm", &norm);
-  update.bindOutput("nonfinite", &nonfinite);
-  QRT_RETURN_IF_ERROR(update.run());
-  if (nonfinite)
+  return hyper;
+}
+
+/// Whether this step's update is left out, by what is known before it: the
+/// loss, and the norm where outliers are looked for.
+Expected<bool> Trainer::leavesOut(StepResult &result) {
+  const auto &train = options.settings.train;
+  result.lossScore = losses.score(result.loss);
+  if (!std::isfinite(result.loss)) {
+    if (train.nonFinite == NonFinite::Stop)
+      return makeError(8004, "",
+                       "step {}: the loss is not finite; nothing was updated",
+                       done + 1);
+    return true;
+  }
+  if (train.skipOutliers <= 0)
+    return false;
+  QRT_ASSIGN_OR_RETURN(double norm, executor.gradientNorm());
+  auto isOutlier = [&](std::optional<double> score) {
+    return score && *score > train.skipOutliers;
+  };
+  return isOutlier(result.lossScore) || isOutlier(norms.score(norm));
+}
+
+Expected<Trainer::StepResult> Trainer::advance() {
+  const auto &train = options.settings.train;
+  double begin = now();
+  QRT_ASSIGN_OR_RETURN(StepBatch batch,
+                       StepBatch::fetch(data, sequences, train.batch,
+                                        train.sequence, train.accumulate,
+                                        train.documentMask));
+  if (batch.count == 0)
+    return makeError(8006, "", "step {}: all targets are masked", done + 1);
+  QRT_ASSIGN_OR_RETURN(double nats, executor.accumulate(batch));
+  StepResult result;
+  result.loss = nats / double(batch.count);
+  result.lr = schedule.at(done);
+  QRT_ASSIGN_OR_RETURN(result.skipped, leavesOut(result));
+  QRT_ASSIGN_OR_RETURN(
+      UpdateResult update,
+      executor.update(hyperParameters(result.lr), result.skipped));
+  if (!update.finite) {
+    if (train.nonFinite == NonFinite::Stop)
+      return makeError(8004, "",
+                       "step {}: the gradient is not finite (loss {}); nothing "
+                       "was updated",
+                       done + 1, result.loss);
+    result.skipped = true;
+  }
+  result.gradNorm = update.gradNorm;
+  result.normScore = norms.score(update.gradNorm);
+  skipsInRow = result.skipped ? skipsInRow + 1 : 0;
+  if (skipsInRow > train.maxSkips)
     return makeError(8004, "",
-                     "step {}: the gradient is not finite (loss {}); nothing "
-                     "was updated",
-                     done + 1, result.loss);
-  result.gradNorm = norm;
-  sequences += rows * train.accumulate;
+                     "step {}: the update would be left out for the {}th time "
+                     "in a row (loss {}, gradient norm {}); train.max_skips "
+                     "allows {}",
+                     done + 1, skipsInRow, result.loss, update.gradNorm,
+                     train.maxSkips);
+  losses.add(result.loss);
+  norms.add(update.gradNorm);
+  sequences += batch.rows * batch.accumulate;
+  updates += !result.skipped;
   ++done;
+  result.seconds = now() - begin;
   return result;
 }
+
+//===----------------------------------------------------------------------===//
+// What is told
+//===----------------------------------------------------------------------===//
 
 /// Model FLOP utilisation in the full and the causal count; null without a
 /// peak.
@@ -157,33 +154,53 @@ double Trainer::speed() const {
   return stepSeconds > 0 ? double(stepTokens) / stepSeconds : 0;
 }
 
+/// Seconds of the whole run, its parts before this start included.
+double Trainer::elapsed() const { return secondsBefore + now() - startSeconds; }
+
 std::string Trainer::describe(const StepResult &result) const {
+  auto score = [](std::optional<double> z) {
+    return z ? fmt::format(" ({:+.1f}z)", *z) : std::string();
+  };
   std::string text = fmt::format(
-      "step {}/{} | loss {:.4f} | norm {:.3f} | lr {:.2e} | {} tok/s", done,
-      options.steps, result.loss, result.gradNorm, result.lr,
+      "step {}/{} ({:.1f}%) | loss {:.4f}{} | norm {:.3f}{} | lr {:.2e} | "
+      "{:.0f} ms | {} tok/s",
+      done, options.steps, 100.0 * double(done) / double(options.steps),
+      result.loss, score(result.lossScore), result.gradNorm.value_or(NAN),
+      score(result.normScore), result.lr, result.seconds * 1e3,
       formatCount(speed()));
   auto [mfu, causal] =
       utilisation(speed(), session.manifest(), options.peakTflops);
-  if (mfu)
-    text += fmt::format(" | mfu {:.1f}% (causal {:.1f}%)", *mfu * 100,
-                        *causal * 100);
+  text += mfu ? fmt::format(" | mfu {:.1f}% (causal {:.1f}%)", *mfu * 100,
+                            *causal * 100)
+              : std::string(" | mfu n/a");
+  text += " | mem " + formatBytes(residentBytes());
+  if (result.skipped)
+    text += " | update left out";
   return text;
 }
 
 Status Trainer::log(const StepResult &result) {
   auto [mfu, causal] =
       utilisation(speed(), session.manifest(), options.peakTflops);
-  QRT_RETURN_IF_ERROR(
-      metrics.write({{"type", "step"},
-                     {"step", done},
-                     {"loss", result.loss},
-                     {"grad_norm", result.gradNorm},
-                     {"lr", result.lr},
-                     {"tokens", sequences * options.settings.train.sequence},
-                     {"tokens_per_s", speed()},
-                     {"mfu", orNull(mfu)},
-                     {"mfu_causal", orNull(causal)},
-                     {"seconds", now() - startSeconds}}));
+  json event = {{"type", "step"},
+                {"step", done},
+                {"loss", orNull(result.loss)},
+                {"grad_norm", orNull(result.gradNorm)},
+                {"lr", result.lr},
+                {"tokens", sequences * options.settings.train.sequence},
+                {"tokens_per_s", speed()},
+                {"mfu", orNull(mfu)},
+                {"mfu_causal", orNull(causal)},
+                {"seconds", elapsed()},
+                {"loss_z", orNull(result.lossScore)},
+                {"grad_norm_z", orNull(result.normScore)}};
+  if (result.skipped)
+    event["skipped"] = true;
+  bool wasBehind = metrics.isBehind();
+  QRT_RETURN_IF_ERROR(metrics.write(event));
+  if (metrics.isBehind() && !wasBehind)
+    progress->line("warning: metrics.jsonl cannot be written at the moment; "
+                   "what belongs there is kept in memory");
   if (!progress->onTerminal()) {
     double left = progress->secondsLeft(done);
     progress->line(describe(result) +
@@ -194,12 +211,38 @@ Status Trainer::log(const StepResult &result) {
   return Status::success();
 }
 
+Status Trainer::logDevice() {
+  json event = cpuMetrics();
+  event["type"] = "device";
+  event["step"] = done;
+  return metrics.write(event);
+}
+
+Status Trainer::logConfig() {
+  json config = settingsToJson(options.settings);
+  config["type"] = "config";
+  config["model"] = session.manifest().name;
+  config["steps"] = options.steps;
+  config["parameters"] = session.manifest().parameterCount();
+  config["flops_per_token"] = session.manifest().flopsPerToken.train;
+  config["dtype"] = nameOf(session.manifest().dtype);
+  config["build_id"] = session.manifest().buildId;
+  config["level"] = session.module().level();
+  config["peak_tflops"] = orNull(options.peakTflops);
+  return metrics.write(config);
+}
+
+//===----------------------------------------------------------------------===//
+// Evaluation
+//===----------------------------------------------------------------------===//
+
 Status Trainer::evaluateNow() {
   if (!validation || evaluatedStep == done)
     return Status::success();
   EvalOptions evalOptions;
   evalOptions.batches = options.settings.eval.batches;
   evalOptions.byteLengths = options.byteLengths;
+  evalOptions.documents = options.settings.train.documentMask;
   QRT_ASSIGN_OR_RETURN(EvalResult result,
                        evaluate(session, *validation, evalOptions));
   if (result.stopped || result.tokens == 0)
@@ -222,89 +265,246 @@ Status Trainer::evaluateNow() {
   if (!bestLoss || result.loss() < *bestLoss) {
     bestLoss = result.loss();
     bestStep = done;
-    if (options.settings.checkpoint.best)
-      QRT_RETURN_IF_ERROR(save());
   }
   return Status::success();
 }
 
-Status Trainer::save() {
-  const Manifest &manifest = session.manifest();
-  if (savedStep != done) {
-    auto at = [&](auto base) {
-      return [base, &manifest](size_t p, int64_t layer) -> const float * {
-        return base(static_cast<int>(p)) +
-               layer * manifest.parameters[p].elementsPerLayer();
-      };
-    };
-    CheckpointData checkpoint;
-    checkpoint.parameters = &manifest.parameters;
-    checkpoint.weights = at([this](int p) {
-      return static_cast<const float *>(session.parameter(p, "master"));
-    });
-    checkpoint.moment1 = at([this](int p) { return session.moment(1, p); });
-    checkpoint.moment2 = at([this](int p) { return session.moment(2, p); });
-    checkpoint.hfConfig = manifest.hfConfig;
-    checkpoint.generationConfig = options.generationConfig;
-    checkpoint.files = options.files;
-    checkpoint.trainer.step = done;
-    checkpoint.trainer.sequences = sequences;
-    checkpoint.trainer.tokens = sequences * options.settings.train.sequence;
-    checkpoint.trainer.seed = options.settings.train.seed;
-    if (bestLoss) {
-      checkpoint.trainer.extra["best_loss"] = *bestLoss;
-      checkpoint.trainer.extra["best_step"] = bestStep;
-    }
-    QRT_ASSIGN_OR_RETURN(std::string name,
-                         saveCheckpoint(options.out, checkpoint));
-    savedStep = done;
-    QRT_RETURN_IF_ERROR(metrics.write(
-        {{"type", "checkpoint"}, {"step", done}, {"path", name}}));
-    progress->line(fmt::format("saved {}/{}", options.out, name));
+Status Trainer::sampleNow() {
+  QRT_ASSIGN_OR_RETURN(std::vector<SampleText> samples, options.sample());
+  if (samples.empty())
+    return Status::success();
+  json list = json::array();
+  for (const SampleText &sample : samples) {
+    list.push_back({{"prompt", sample.prompt}, {"text", sample.text}});
+    progress->line(fmt::format("sample at step {}: {}{}", done, sample.prompt,
+                               sample.text));
   }
-  if (bestStep == done && options.settings.checkpoint.best)
-    QRT_RETURN_IF_ERROR(
-        linkCheckpoint(options.out, "best", fmt::format("step-{:06}", done)));
-  return pruneCheckpoints(options.out, options.settings.checkpoint.keep);
+  return metrics.write({{"type", "sample"}, {"step", done}, {"samples", list}});
+}
+
+//===----------------------------------------------------------------------===//
+// Checkpoints
+//===----------------------------------------------------------------------===//
+
+/// What a resumed run must share with the one that made the checkpoint: all
+/// that its next steps depend on, but for the length of the run.
+json Trainer::identity() const {
+  const auto &train = options.settings.train;
+  const Manifest &manifest = session.manifest();
+  json settings = settingsToJson(options.settings)["train"];
+  json optimizer = settings["optimizer"];
+  return {{"model.parameters", manifest.parameterCount()},
+          {"model.dtype", std::string(nameOf(manifest.dtype))},
+          {"train.seed", train.seed},
+          {"train.sequence", train.sequence},
+          {"train.batch * accumulate", train.batch * train.accumulate},
+          {"train.document_mask", train.documentMask},
+          {"train.optimizer.kind", optimizer["kind"]},
+          {"train.optimizer.lr", optimizer["lr"]},
+          {"train.optimizer.betas", optimizer["betas"]},
+          {"train.optimizer.eps", optimizer["eps"]},
+          {"train.optimizer.weight_decay", optimizer["weight_decay"]},
+          {"train.optimizer.clip", optimizer["clip"]},
+          {"train.schedule.kind", settings["schedule"]["kind"]},
+          {"train.schedule.warmup", settings["schedule"]["warmup"]},
+          {"train.schedule.min_lr", settings["schedule"]["min_lr"]},
+          {"train.schedule.decay", settings["schedule"]["decay"]},
+          {"data", options.data}};
+}
+
+/// One line for each key in which the two differ.
+static std::string differences(const json &saved, const json &current) {
+  std::string text;
+  for (auto &[key, value] : current.items()) {
+    auto it = saved.find(key);
+    // A null says nothing; an older checkpoint may lack a key.
+    if (it == saved.end() || it->is_null() || value.is_null() || *it == value)
+      continue;
+    if (key == "data")
+      text += "\n  data: other token files, or others in them";
+    else
+      text += fmt::format("\n  {}: {} in the checkpoint, {} now", key,
+                          it->dump(), value.dump());
+  }
+  return text;
+}
+
+Status Trainer::resume(const std::string &checkpoint, bool acceptChanges) {
+  QRT_ASSIGN_OR_RETURN(TrainerState state, readTrainerState(checkpoint));
+  const json &extra = state.extra;
+  json saved = extra.value("identity", json::object());
+  if (!saved.is_object())
+    saved = json::object();
+  saved["train.seed"] = state.seed;
+  std::string changed = differences(saved, identity());
+  if (!changed.empty() && !acceptChanges)
+    return makeError(8010, checkpoint,
+                     "the checkpoint was made with other data or settings; go "
+                     "on all the same with --accept-changes:{}",
+                     changed);
+  const auto &parameters = session.manifest().parameters;
+  auto momentOf = [&](int which) {
+    return [this, &parameters, which](size_t p, int64_t layer) {
+      return session.moment(which, static_cast<int>(p)) +
+             layer * parameters[p].elementsPerLayer();
+    };
+  };
+  QRT_RETURN_IF_ERROR(
+      loadMoments(checkpoint, parameters, momentOf(1), momentOf(2)));
+  done = savedStep = state.step;
+  sequences = state.sequences;
+  auto integer = [&](const char *key, int64_t otherwise) {
+    auto it = extra.find(key);
+    return it != extra.end() && it->is_number_integer() ? it->get<int64_t>()
+                                                        : otherwise;
+  };
+  updates = integer("updates", state.step);
+  skipsInRow = integer("skips_in_row", 0);
+  losses.fromJson(extra.value("losses", json()));
+  norms.fromJson(extra.value("norms", json()));
+  if (auto it = extra.find("best_loss"); it != extra.end() && it->is_number())
+    bestLoss = it->get<double>();
+  bestStep = integer("best_step", -1);
+  return Status::success();
+}
+
+CheckpointData Trainer::state() {
+  const Manifest &manifest = session.manifest();
+  auto at = [&](auto base) {
+    return [base, &manifest](size_t p, int64_t layer) -> const float * {
+      return base(static_cast<int>(p)) +
+             layer * manifest.parameters[p].elementsPerLayer();
+    };
+  };
+  CheckpointData checkpoint;
+  checkpoint.parameters = &manifest.parameters;
+  checkpoint.weights = at([this](int p) {
+    return static_cast<const float *>(session.parameter(p, "master"));
+  });
+  checkpoint.moment1 = at([this](int p) { return session.moment(1, p); });
+  checkpoint.moment2 = at([this](int p) { return session.moment(2, p); });
+  checkpoint.hfConfig = manifest.hfConfig;
+  checkpoint.generationConfig = options.generationConfig;
+  checkpoint.files = options.files;
+  checkpoint.trainer.step = done;
+  checkpoint.trainer.sequences = sequences;
+  checkpoint.trainer.tokens = sequences * options.settings.train.sequence;
+  checkpoint.trainer.seed = options.settings.train.seed;
+  json &extra = checkpoint.trainer.extra;
+  extra = {{"identity", identity()},
+           {"updates", updates},
+           {"skips_in_row", skipsInRow},
+           {"losses", losses.toJson()},
+           {"norms", norms.toJson()}};
+  if (bestLoss) {
+    extra["best_loss"] = *bestLoss;
+    extra["best_step"] = bestStep;
+  }
+  return checkpoint;
+}
+
+/// Begins to save the state of now, unless that is done.
+void Trainer::save(bool background) {
+  if (savedStep == done)
+    return;
+  report(saver.wait());
+  savedStep = done;
+  saver.save(state(), bestStep == done && options.settings.checkpoint.best,
+             background);
+  if (!background)
+    report(saver.wait());
+}
+
+/// Tells how a save ended. A failed one does not end the run: what is there
+/// stays there, and the next save may have more luck.
+void Trainer::report(std::optional<CheckpointSaver::Outcome> outcome) {
+  if (!outcome)
+    return;
+  lastSave = outcome->status;
+  if (!outcome->status) {
+    progress->line("warning: " + outcome->status.error().str());
+    if (savedStep == outcome->step)
+      savedStep = -1;
+    return;
+  }
+  // Whether the event can be written is told by metrics.finish().
+  (void)metrics.write({{"type", "checkpoint"},
+                       {"step", outcome->step},
+                       {"path", outcome->name}});
+  progress->line(fmt::format("saved {}/{}", options.out, outcome->name));
+}
+
+bool Trainer::isFinite() const {
+  const auto &parameters = session.manifest().parameters;
+  for (size_t p = 0; p < parameters.size(); ++p) {
+    const auto *values = static_cast<const float *>(
+        session.parameter(static_cast<int>(p), "master"));
+    for (int64_t i = 0, n = parameters[p].elements(); i < n; ++i)
+      if (!std::isfinite(values[i]))
+        return false;
+  }
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// The loop
+//===----------------------------------------------------------------------===//
+
+Status Trainer::loop() {
+  const auto &settings = options.settings;
+  int64_t firstStep = done + 1;
+  auto isDue = [&](int64_t every) { return every > 0 && done % every == 0; };
+  while (done < options.steps && !stopSignal()) {
+    QRT_ASSIGN_OR_RETURN(StepResult result, advance());
+    stepSeconds += result.seconds;
+    stepTokens += tokensPerStep(settings);
+    report(saver.poll());
+    bool isLast = done == options.steps;
+    if (progress->onTerminal())
+      progress->update(done, describe(result));
+    if (result.skipped)
+      progress->line(fmt::format("warning: step {}: the update is left out "
+                                 "(loss {:.4f}, gradient norm {:.3f})",
+                                 done, result.loss,
+                                 result.gradNorm.value_or(NAN)));
+    if (isDue(settings.log.every) || done == firstStep || isLast ||
+        result.skipped)
+      QRT_RETURN_IF_ERROR(log(result));
+    if (isDue(kDeviceMetricsEvery))
+      QRT_RETURN_IF_ERROR(logDevice());
+    if (isDue(settings.eval.every) || (isLast && settings.eval.every > 0))
+      QRT_RETURN_IF_ERROR(evaluateNow());
+    if (options.sample && isDue(settings.eval.sampleEvery))
+      QRT_RETURN_IF_ERROR(sampleNow());
+    if (isDue(settings.checkpoint.every) ||
+        (bestStep == done && settings.checkpoint.best))
+      save(settings.checkpoint.async && !isLast);
+  }
+  return Status::success();
 }
 
 Expected<int> Trainer::run() {
   startSeconds = now();
   QRT_ASSIGN_OR_RETURN(schedule, makeSchedule(options.settings, options.steps));
   QRT_RETURN_IF_ERROR(metrics.open(options.out, done));
-  if (metrics.isEmpty()) {
-    json config = settingsToJson(options.settings);
-    config["type"] = "config";
-    config["model"] = session.manifest().name;
-    config["steps"] = options.steps;
-    config["parameters"] = session.manifest().parameterCount();
-    config["dtype"] = nameOf(session.manifest().dtype);
-    config["build_id"] = session.manifest().buildId;
-    config["level"] = session.module().level();
-    QRT_RETURN_IF_ERROR(metrics.write(config));
-  }
+  secondsBefore = metrics.seconds();
+  if (metrics.isEmpty())
+    QRT_RETURN_IF_ERROR(logConfig());
   progress.emplace("train", options.steps, done);
-  const auto &settings = options.settings;
-  int64_t firstStep = done + 1;
-  auto isDue = [&](int64_t every) { return every > 0 && done % every == 0; };
-  while (done < options.steps && !stopSignal()) {
-    double begin = now();
-    QRT_ASSIGN_OR_RETURN(StepResult result, advance());
-    stepSeconds += now() - begin;
-    stepTokens += tokensPerStep(settings);
-    bool isLast = done == options.steps;
-    if (progress->onTerminal())
-      progress->update(done, describe(result));
-    if (isDue(settings.log.every) || done == firstStep || isLast)
-      QRT_RETURN_IF_ERROR(log(result));
-    if (isDue(settings.eval.every) || (isLast && settings.eval.every > 0))
-      QRT_RETURN_IF_ERROR(evaluateNow());
-    if (isDue(settings.checkpoint.every))
-      QRT_RETURN_IF_ERROR(save());
-  }
-  if (done > 0)
-    QRT_RETURN_IF_ERROR(save());
+  Status status = loop();
+  report(saver.wait());
+  // After an error too: the state is that of the last good step, unless the
+  // weights are what is wrong.
+  if (done > 0 && (status || isFinite()))
+    save(/*background=*/false);
   progress->finish();
+  Status written = metrics.finish();
+  if (!status)
+    return status.error();
+  if (!lastSave)
+    return lastSave.error();
+  if (!written)
+    return written.error();
   if (int signal = stopSignal(); signal && done < options.steps)
     return exitStatusOfSignal(signal);
   return 0;

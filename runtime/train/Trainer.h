@@ -11,16 +11,24 @@
 #include "runtime/core/Progress.h"
 #include "runtime/core/Session.h"
 #include "runtime/train/Batches.h"
+#include "runtime/train/CheckpointSaver.h"
 #include "runtime/train/Evaluate.h"
 #include "runtime/train/Metrics.h"
+#include "runtime/train/Outliers.h"
 #include "runtime/train/Settings.h"
-#include "runtime/weights/Checkpoint.h"
+#include "runtime/train/TrainStep.h"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 
 namespace qrt {
+
+/// A text that the model was asked to continue.
+struct SampleText {
+  std::string prompt, text;
+};
 
 struct TrainerOptions {
   ManifestDefaults settings;
@@ -31,6 +39,10 @@ struct TrainerOptions {
   /// Files that every checkpoint carries along (tokenizer.json, ...).
   std::map<std::string, std::string> files;
   nlohmann::json generationConfig; ///< null: made from the model's config
+  nlohmann::json
+      data; ///< TokenDataset::describe(), for resuming; null: unknown
+  /// Generates with the session's weights of the moment, for eval.sample_every.
+  std::function<Expected<std::vector<SampleText>>()> sample;
 };
 
 /// Trains one session. The loss that a step reports is that before its update,
@@ -43,16 +55,18 @@ public:
           TrainerOptions options);
 
   /// Loads moments and position of a checkpoint whose weights the session
-  /// already holds. Errors: those of reading, Q8010 (another seed or step
-  /// size).
-  Status resume(const std::string &checkpoint);
+  /// already holds. Errors: those of reading, Q8010 (the run was begun with
+  /// other data or settings; all differences are listed, and with
+  /// `acceptChanges` they are no error).
+  Status resume(const std::string &checkpoint, bool acceptChanges = false);
 
   /// Trains until the last step or a stop signal; the state is saved in both
   /// cases. Returns the exit status. Errors: Q8004 (loss or gradient is not
-  /// finite; nothing was updated), those of saving.
+  /// finite, or too many updates were left out; the state before is saved),
+  /// those of the last save.
   Expected<int> run();
 
-  /// Finished updates.
+  /// Finished steps.
   int64_t step() const { return done; }
 
   /// The entries that a session for training needs.
@@ -60,30 +74,50 @@ public:
 
 private:
   struct StepResult {
-    double loss = 0, gradNorm = 0, lr = 0;
+    double loss = 0, lr = 0;
+    std::optional<double> gradNorm, lossScore, normScore;
+    bool skipped = false;
+    double seconds = 0;
   };
   Expected<StepResult> advance();
+  Expected<bool> leavesOut(StepResult &result);
+  Status loop();
   Status evaluateNow();
-  Status save();
+  Status sampleNow();
+  void save(bool background);
+  CheckpointData state();
+  void report(std::optional<CheckpointSaver::Outcome> outcome);
+  bool isFinite() const;
   Status log(const StepResult &result);
+  Status logDevice();
+  Status logConfig();
   double speed() const;
+  double elapsed() const;
   std::string describe(const StepResult &result) const;
+  nlohmann::json identity() const;
+  std::vector<float> hyperParameters(double lr) const;
 
   Session &session;
+  SessionStep executor;
   Batches &data;
   Batches *validation;
   TrainerOptions options;
   Schedule schedule;
-  MetricsFile metrics;
-  int64_t done = 0;      ///< finished updates
+  RunMetrics metrics;
+  CheckpointSaver saver;
+  int64_t done = 0;      ///< finished steps
+  int64_t updates = 0;   ///< of them, those that were not left out
   int64_t sequences = 0; ///< consumed
+  int64_t skipsInRow = 0;
+  OutlierWindow losses, norms;
   int64_t savedStep = -1, evaluatedStep = -1;
+  Status lastSave;
   std::optional<double> bestLoss;
   int64_t bestStep = -1;
   // Since the last log line: time inside steps, and tokens.
   double stepSeconds = 0;
   int64_t stepTokens = 0;
-  double startSeconds = 0;
+  double startSeconds = 0, secondsBefore = 0;
   std::optional<Progress> progress;
 };
 

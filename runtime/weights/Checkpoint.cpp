@@ -294,7 +294,8 @@ Status linkCheckpoint(const std::string &out, const std::string &link,
   return syncDirectory(out);
 }
 
-Status pruneCheckpoints(const std::string &out, int64_t keep) {
+Status pruneCheckpoints(const std::string &out, int64_t keep,
+                        int64_t keepEvery) {
   if (keep <= 0)
     return Status::success();
   QRT_ASSIGN_OR_RETURN(auto steps, stepsIn(out));
@@ -308,7 +309,8 @@ Status pruneCheckpoints(const std::string &out, int64_t keep) {
   // Only whole ones count: deleting by number must not leave torn ones alone.
   std::vector<std::string> complete;
   for (auto &[step, name] : steps)
-    if (checkCheckpoint(out + "/" + name))
+    if (!(keepEvery > 0 && step % keepEvery == 0) &&
+        checkCheckpoint(out + "/" + name))
       complete.push_back(name);
   size_t excess =
       complete.size() - std::min(complete.size(), static_cast<size_t>(keep));

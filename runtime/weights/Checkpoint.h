@@ -67,8 +67,10 @@ Status linkCheckpoint(const std::string &out, const std::string &link,
                       const std::string &name);
 
 /// Deletes all but the newest `keep` complete checkpoints of OUT (0: deletes
-/// none), never what `best` or `latest` point to.
-Status pruneCheckpoints(const std::string &out, int64_t keep);
+/// none), never what `best` or `latest` point to, and never those whose step is
+/// a multiple of `keepEvery` (0: none is), which do not count either.
+Status pruneCheckpoints(const std::string &out, int64_t keep,
+                        int64_t keepEvery = 0);
 
 /// Whether `dir` is a whole checkpoint: COMPLETE is there and every file listed
 /// in it has its size. Error: Q3031 with the reason.

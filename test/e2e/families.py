@@ -88,7 +88,8 @@ def main():
         "log.every": "1",
     }
     run("qwen-rt", "train", module, "--weights", model, "--steps", "10",
-        "--data", os.path.join(model, "train.bin"), "--out", out,
+        "--data", os.path.join(model, "train.bin"), "--data-type", "u32",
+        "--out", out,
         *(part for key, value in settings.items()
           for part in ("--set", f"{key}={value}")))
     run(sys.executable, os.path.join(HERE, "losses.py"),

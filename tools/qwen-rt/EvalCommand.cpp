@@ -19,7 +19,7 @@ using nlohmann::json;
 namespace {
 
 struct EvalCommandOptions {
-  std::string model, weights, tokenizer;
+  std::string model, weights, tokenizer, dataType;
   std::vector<std::string> data;
 };
 
@@ -33,9 +33,11 @@ Expected<int> runEval(const EvalCommandOptions &options,
                      "the module has no entry point 'eval_loss'; compile it "
                      "with --for train");
   int64_t sequence = manifest.entries[index].maxExtent("sequence");
-  QRT_ASSIGN_OR_RETURN(
-      TokenDataset dataset,
-      TokenDataset::open(options.data, sequence, manifest.vocab()));
+  std::vector<DataEntry> entries;
+  for (const std::string &file : options.data)
+    entries.push_back({file, 0, idWidth(options.dataType)});
+  QRT_ASSIGN_OR_RETURN(TokenDataset dataset,
+                       TokenDataset::open(entries, sequence, manifest.vocab()));
   QRT_RETURN_IF_ERROR(openWeights(model, options.weights));
   QRT_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer,
                        findTokenizer(model, options.tokenizer));
@@ -88,6 +90,7 @@ void qrt::addEvalCommand(CLI::App &app, CommonOptions &common) {
   command->add_option("--weights", options->weights,
                       "weights (default: the newest checkpoint)");
   command->add_option("--data", options->data, "token files")->required();
+  addDataTypeOption(*command, options->dataType);
   command->add_option("--tokenizer", options->tokenizer,
                       "for bits per byte (default: beside the weights)");
   addDeviceOptions(*command, common);

@@ -21,6 +21,13 @@ void qrt::addModelArgument(CLI::App &command, std::string &path) {
   command.add_option("model", path, "the module (default: ./model.so)");
 }
 
+void qrt::addDataTypeOption(CLI::App &command, std::string &type) {
+  command
+      .add_option("--data-type", type,
+                  "ids of token files without header and meta.json")
+      ->check(CLI::IsMember({"u16", "u32"}));
+}
+
 Expected<Model> qrt::openModel(const std::string &path,
                                const CommonOptions &common) {
   Model model;

@@ -31,6 +31,13 @@ struct Model {
   const Manifest &manifest() const { return module->manifest(); }
 };
 
+/// The option --data-type u16|u32 for token files that do not tell their type.
+void addDataTypeOption(CLI::App &command, std::string &type);
+/// Bytes of an id of that type; 0 for none.
+inline unsigned idWidth(const std::string &type) {
+  return type.empty() ? 0 : type == "u16" ? 2 : 4;
+}
+
 /// Adds the positional argument `model` (default model.so).
 void addModelArgument(CLI::App &command, std::string &path);
 

@@ -12,6 +12,7 @@
 #include "tools/qwen-rt/Model.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 using namespace qrt;
@@ -20,23 +21,63 @@ namespace fs = std::filesystem;
 namespace {
 
 struct TrainOptions {
-  std::string model, val, out, weights, resume;
+  std::string model, val, out, weights, resume, dataType;
   std::vector<std::string> data, settings;
+  bool acceptChanges = false;
   std::optional<int64_t> steps;
   std::optional<double> peakTflops;
 };
+
+/// FILE or FILE=WEIGHT. A file that is there by the whole name has no weight.
+DataEntry parseDataArgument(const std::string &argument) {
+  DataEntry entry;
+  entry.file = argument;
+  size_t equals = argument.rfind('=');
+  std::error_code ignored;
+  if (equals == std::string::npos || equals == 0 ||
+      fs::exists(argument, ignored))
+    return entry;
+  const char *begin = argument.c_str() + equals + 1;
+  char *end = nullptr;
+  double weight = std::strtod(begin, &end);
+  if (end == begin || *end != '\0' || !(weight >= 1e-9 && weight <= 1e9))
+    return entry;
+  entry.file = argument.substr(0, equals);
+  entry.weight = weight;
+  return entry;
+}
+
+/// An error unless the module's training takes the numbers of documents.
+Status requireDocumentMask(const Manifest &manifest, const std::string &model) {
+  for (const char *name : {"micro_step", "eval_loss"})
+    if (int index = manifest.findEntry(name); index >= 0)
+      if (!manifest.entries[index].findArg(ArgRole::Input, "documents"))
+        return makeError(8011, model,
+                         "train.document_mask: the module's {} has no input "
+                         "for documents",
+                         name);
+  return Status::success();
+}
 
 /// Defaults of the module, then --set, then the flags of their own.
 Expected<ManifestDefaults> readSettings(const TrainOptions &options,
                                         const Manifest &manifest) {
   ManifestDefaults settings = manifest.defaults;
-  for (const std::string &assignment : options.settings)
-    QRT_RETURN_IF_ERROR(applySetting(settings, assignment));
-  if (!options.data.empty())
-    settings.train.data = options.data;
+  std::vector<std::string> assignments = options.settings;
   if (options.steps)
-    QRT_RETURN_IF_ERROR(applySetting(
-        settings, fmt::format("train.schedule.steps={}", *options.steps)));
+    assignments.push_back(
+        fmt::format("train.schedule.steps={}", *options.steps));
+  QRT_RETURN_IF_ERROR(checkHorizons(assignments));
+  for (const std::string &assignment : assignments)
+    QRT_RETURN_IF_ERROR(applySetting(settings, assignment));
+  if (!options.data.empty()) {
+    settings.train.data.clear();
+    for (const std::string &argument : options.data)
+      settings.train.data.push_back(parseDataArgument(argument));
+  }
+  for (DataEntry &entry : settings.train.data)
+    if (entry.width == 0)
+      entry.width = idWidth(options.dataType);
   QRT_RETURN_IF_ERROR(checkSettings(settings));
   if (settings.train.data.empty())
     return makeError(
@@ -90,13 +131,13 @@ Expected<Place> choosePlace(const TrainOptions &options,
 /// Files about the tokenizer that checkpoints carry along: from beside the
 /// data, else from beside the weights.
 std::map<std::string, std::string>
-tokenizerFiles(const std::vector<std::string> &data,
+tokenizerFiles(const std::vector<DataEntry> &data,
                const WeightSource &weights) {
   constexpr const char *names[] = {"tokenizer.json", "tokenizer_config.json",
                                    "special_tokens_map.json",
                                    "chat_template.jinja"};
   std::map<std::string, std::string> files;
-  std::vector<fs::path> places = {fs::path(data.front()).parent_path()};
+  std::vector<fs::path> places = {fs::path(data.front().file).parent_path()};
   if (places.front().empty())
     places.front() = ".";
   if (!weights.directory().empty())
@@ -122,7 +163,7 @@ std::string validationFile(const TrainOptions &options,
   if (!options.val.empty())
     return options.val;
   fs::path beside =
-      fs::path(settings.train.data.front()).parent_path() / "val.bin";
+      fs::path(settings.train.data.front().file).parent_path() / "val.bin";
   std::error_code failed;
   return fs::is_regular_file(beside, failed) ? beside.string() : "";
 }
@@ -148,11 +189,20 @@ Expected<int> runTrain(const TrainOptions &options,
       TokenDataset dataset,
       TokenDataset::open(settings.train.data, sequence, vocab));
   QRT_RETURN_IF_ERROR(dataset.requireWholeWindow());
+  if (settings.train.documentMask) {
+    QRT_RETURN_IF_ERROR(requireDocumentMask(manifest, options.model));
+    QRT_RETURN_IF_ERROR(dataset.requireDocuments());
+  }
+  QRT_ASSIGN_OR_RETURN(trainer.data, dataset.describe());
   std::optional<TokenDataset> validation;
   std::string valFile = validationFile(options, settings);
   if (!valFile.empty() && manifest.findEntry("eval_loss") >= 0) {
-    QRT_ASSIGN_OR_RETURN(validation,
-                         TokenDataset::open({valFile}, sequence, vocab));
+    QRT_ASSIGN_OR_RETURN(
+        validation,
+        TokenDataset::open({{valFile, 0, idWidth(options.dataType)}}, sequence,
+                           vocab));
+    if (settings.train.documentMask)
+      QRT_RETURN_IF_ERROR(validation->requireDocuments());
   }
 
   QRT_ASSIGN_OR_RETURN(Place place, choosePlace(options, manifest));
@@ -201,7 +251,7 @@ Expected<int> runTrain(const TrainOptions &options,
   Trainer run(*session, order, readingOrder ? &*readingOrder : nullptr,
               std::move(trainer));
   if (!place.checkpoint.empty())
-    QRT_RETURN_IF_ERROR(run.resume(place.checkpoint));
+    QRT_RETURN_IF_ERROR(run.resume(place.checkpoint, options.acceptChanges));
   catchStopSignals();
   QRT_ASSIGN_OR_RETURN(int status, run.run());
   if (common.json)
@@ -220,12 +270,15 @@ void qrt::addTrainCommand(CLI::App &app, CommonOptions &common) {
       "  qwen-rt train model.so --data d/train.bin --steps 500 --set "
       "train.optimizer.lr=3e-4\n"
       "  qwen-rt train model.so --data d/train.bin --resume auto\n"
-      "--set takes train.{accumulate, seed, data, schedule.*}, "
-      "train.optimizer.{lr, betas,\neps, weight_decay, clip}, checkpoint.*, "
-      "eval.* and log.*.\n");
+      "  qwen-rt train model.so --data books.bin=3 --data code.bin=1\n"
+      "--set takes train.{accumulate, seed, data, document_mask, nonfinite, "
+      "max_skips,\nskip_outliers, schedule.*}, train.optimizer.{lr, betas, "
+      "eps, weight_decay, clip},\ncheckpoint.*, eval.* and log.*.\n");
   addModelArgument(*command, options->model);
   command->add_option("--data", options->data,
-                      "token files (default: train.data of the model)");
+                      "token files, or FILE=WEIGHT to mix them (default: "
+                      "train.data of the model)");
+  addDataTypeOption(*command, options->dataType);
   command->add_option("--val", options->val,
                       "token file for validation (default: val.bin beside the "
                       "first data file, if there)");
@@ -240,6 +293,9 @@ void qrt::addTrainCommand(CLI::App &app, CommonOptions &common) {
   command->add_option("--resume", options->resume,
                       "auto: the newest complete checkpoint of the run, if "
                       "any; or a checkpoint's directory");
+  command->add_flag("--accept-changes", options->acceptChanges,
+                    "resume with other data or settings than those of the "
+                    "checkpoint");
   command
       ->add_option("--set", options->settings,
                    "key=value; changes a default of the model (may be "

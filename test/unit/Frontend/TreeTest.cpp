@@ -54,7 +54,8 @@ TEST(Overrides, EveryKindOfKey) {
   EXPECT_EQ(spec.rules["vocab"], "tensor");
   EXPECT_EQ(spec.memoryBudget, int64_t(2) << 30);
   EXPECT_EQ(spec.trainBatch, 6);
-  EXPECT_EQ(spec.trainData, (std::vector<std::string>{"a.bin", "b.bin"}));
+  EXPECT_EQ(*spec.defaults.getObject("train")->getArray("data"),
+            llvm::json::Array({"a.bin", "b.bin"}));
   EXPECT_EQ(spec.optimizer.beta1, 0.8);
   EXPECT_EQ(spec.schedule.horizon, "tokens");
   EXPECT_EQ(spec.schedule.length, 1e6);

@@ -39,7 +39,8 @@ TEST(Schedule, CosineAtItsEdges) {
 
 TEST(Schedule, WithoutAndWithOnlyWarmup) {
   for (auto kind : {Schedule::Kind::Cosine, Schedule::Kind::Linear,
-                    Schedule::Kind::Constant, Schedule::Kind::Wsd}) {
+                    Schedule::Kind::Constant, Schedule::Kind::Wsd,
+                    Schedule::Kind::Trapezoid}) {
     EXPECT_EQ(make(kind, 0, 10).at(0), 1.0);
     Schedule warm = make(kind, 10, 10);
     EXPECT_EQ(warm.at(9), 1.0);
@@ -57,6 +58,25 @@ TEST(Schedule, LinearConstantAndWsd) {
   EXPECT_EQ(wsd.at(80), 1.0);
   EXPECT_DOUBLE_EQ(wsd.at(85), 0.1 + 0.5 * 0.9);
   EXPECT_DOUBLE_EQ(wsd.at(100), 0.1);
+}
+
+TEST(Schedule, TrapezoidAndTheLengthOfTheDecay) {
+  Schedule trapezoid = make(Schedule::Kind::Trapezoid, 10, 100);
+  EXPECT_DOUBLE_EQ(trapezoid.at(4), 0.5);
+  EXPECT_EQ(trapezoid.at(80), 1.0);
+  EXPECT_DOUBLE_EQ(trapezoid.at(90), 0.1 + 0.5 * 0.9);
+  EXPECT_DOUBLE_EQ(trapezoid.at(99), 0.1 + 0.05 * 0.9);
+  EXPECT_DOUBLE_EQ(trapezoid.at(100), 0.1);
+  trapezoid.decay = 0.5;
+  EXPECT_EQ(trapezoid.at(50), 1.0);
+  EXPECT_DOUBLE_EQ(trapezoid.at(75), 0.55);
+  // Nothing decays; and the warmup is not cut short by a long decay.
+  trapezoid.decay = 0;
+  EXPECT_EQ(trapezoid.at(99), 1.0);
+  trapezoid.decay = 1;
+  EXPECT_EQ(trapezoid.at(9), 1.0);
+  EXPECT_EQ(trapezoid.at(10), 1.0);
+  EXPECT_DOUBLE_EQ(trapezoid.at(55), 0.55);
 }
 
 TEST(Schedule, UnknownKindNamesTheNearest) {

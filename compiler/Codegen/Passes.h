@@ -19,6 +19,11 @@ namespace qwen {
 inline constexpr llvm::StringLiteral kWorkerScratch =
     "qwen.worker_scratch_bytes";
 
+/// On a kernel after nvvm-to-host: bytes of shared memory before the dynamic
+/// one.
+inline constexpr llvm::StringLiteral kStaticSharedBytes =
+    "qwen.static_shared_bytes";
+
 /// The symbol of an entry's code for one level.
 std::string entrySymbol(llvm::StringRef entry, llvm::StringRef level);
 

@@ -39,4 +39,18 @@ def LowerToCpu : Pass<"lower-to-cpu", "::mlir::ModuleOp"> {
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
+def NvvmToHost : Pass<"nvvm-to-host", "::mlir::ModuleOp"> {
+  let summary = "turns GPU kernels into host functions of one thread";
+  let description = [{
+    Every `llvm.func` with `nvvm.kernel`, of `llvm` and `nvvm` ops, becomes
+    `void name(const qrt_sim_thread *, void *const *params)`
+    (`runtime/abi/qwen_sim.h`): special registers are read from the thread,
+    shared memory is the block's buffer and every access to it is announced, what
+    threads do together calls the runtime's table, and approximations of functions are the
+    functions. `qwen.static_shared_bytes` says how much shared memory lies before the
+    dynamic one. What is in a `gpu.module` moves to the module around it. An op that cuda-sim does not know is an error that names it.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+}
+
 #endif // QWEN_CODEGEN_PASSES_TD

@@ -282,6 +282,9 @@ void InsertOptimizer::runOnOperation() {
   SmallVector<ParamOp> params(getOperation().getOps<ParamOp>());
   computeType = Type();
   getOperation().walk([&](GetParamOp op) {
+    // Quantized forms are for inference; training knows nothing of them.
+    if (op.getStorage())
+      return;
     Type element = cast<RankedTensorType>(op.getType()).getElementType();
     if (!element.isF32() && !element.isF64())
       computeType = element;

@@ -48,6 +48,7 @@ json::Object qwen::manifestDefaults(const ModelSpec &spec) {
   defaults["infer"] = json::Object{{"batch", spec.inferBatch},
                                    {"context", spec.inferContext},
                                    {"prefill", spec.inferPrefill},
+                                   {"weights", spec.inferWeights},
                                    {"eos", json::Array(spec.eos)}};
   return defaults;
 }

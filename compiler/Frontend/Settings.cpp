@@ -295,9 +295,11 @@ void Resolver::readInfer() {
   if (const Node *n = map.require("prefill"))
     spec.inferPrefill =
         std::min(integer(*n, "infer.prefill", 1, INT32_MAX), spec.inferContext);
-  spec.inferWeights = stringifyDType(spec.dtype).str();
+  // The compute type, or a quantized form.
+  const llvm::StringRef forms[] = {stringifyDType(spec.dtype), "int8", "int4"};
+  spec.inferWeights = forms[0].str();
   if (const Node *n = map.get("weights"))
-    choice(*n, "infer.weights", {stringifyDType(spec.dtype)});
+    spec.inferWeights = forms[choice(*n, "infer.weights", forms)].str();
   if (const Node *n = map.get("eos")) {
     if (n->isList())
       for (const Node &item : n->items)

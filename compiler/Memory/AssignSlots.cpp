@@ -90,19 +90,22 @@ void AssignSlots::runOnEntry(func::FuncOp func) {
           entry.push_back(b.getNamedAttr("donated", b.getUnitAttr()));
     slots.add(entry, layers ? LayersOp::slice(type) : type, layers.value_or(1));
   }
-  // Parameters, by symbol and element type, in the order of their first use.
-  llvm::MapVector<std::pair<StringAttr, Type>, int64_t> params;
+  // Parameters, by symbol and storage, in the order of their first use.
+  llvm::MapVector<std::pair<StringAttr, Attribute>, int64_t> params;
   func.walk([&](GetParamOp op) {
-    Type element = cast<RankedTensorType>(op.getType()).getElementType();
     auto [it, isNew] =
-        params.try_emplace({op.getParamAttr().getAttr(), element}, 0);
+        params.try_emplace({op.getParamAttr().getAttr(),
+                            storageKey(op.getStorageAttr(), op.getType())},
+                           0);
     if (!isNew)
       return;
     auto param = getOperation().lookupSymbol<ParamOp>(op.getParam());
     it->second =
         slots.add({b.getNamedAttr("name", op.getParamAttr().getAttr()),
                    b.getNamedAttr("role", b.getStringAttr(entry::kParameter)),
-                   b.getNamedAttr("storage", b.getStringAttr("compute")),
+                   b.getNamedAttr("storage", op.getStorageAttr()
+                                                 ? op.getStorageAttr()
+                                                 : b.getStringAttr("compute")),
                    b.getNamedAttr("parameter", op.getParamAttr())},
                   op.getType(), param.getLayers().value_or(1));
   });

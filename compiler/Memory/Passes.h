@@ -9,6 +9,7 @@
 #define QWEN_COMPILER_MEMORY_PASSES_H
 
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "mlir/Pass/Pass.h"
 
 namespace qwen {
@@ -17,6 +18,14 @@ namespace qwen {
 inline constexpr llvm::StringLiteral kEntryArgs = "qwen.args";
 /// On an entry: {activations, bytes, workspace} of its arena.
 inline constexpr llvm::StringLiteral kEntryArena = "qwen.arena";
+
+/// What tells apart the storages of one parameter that an entry reads: the
+/// element type, or the name of a part of a quantized form.
+inline mlir::Attribute storageKey(mlir::StringAttr storage, mlir::Type type) {
+  if (storage && storage.getValue() != "compute")
+    return storage;
+  return mlir::TypeAttr::get(mlir::getElementTypeOrSelf(type));
+}
 
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION

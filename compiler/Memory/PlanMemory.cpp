@@ -73,7 +73,7 @@ private:
   SmallVector<ArenaBuffer> buffers;
   DenseMap<Value, Place> places;
   DenseMap<Operation *, Place> workspaces;
-  DenseMap<std::pair<StringAttr, Type>, int64_t> paramSlots;
+  DenseMap<std::pair<StringAttr, Attribute>, int64_t> paramSlots;
 };
 
 struct PlanMemory : public qwen::impl::PlanMemoryBase<PlanMemory> {
@@ -155,7 +155,8 @@ void EntryPlanner::placeArguments() {
     if (i < func.getNumArguments())
       places[func.getArgument(i)] = where;
     else if (auto param = arg.getAs<FlatSymbolRefAttr>("parameter"))
-      paramSlots[{param.getAttr(), type.getElementType()}] = where.offset;
+      paramSlots[{param.getAttr(), storageKey(arg.getAs<StringAttr>("storage"),
+                                              type)}] = where.offset;
     ++i;
   }
 }
@@ -319,9 +320,9 @@ LogicalResult EntryPlanner::planBlock(Block &block) {
     if (auto param = dyn_cast<GetParamOp>(op)) {
       Place where;
       where.space = Space::Slot;
-      auto element = cast<RankedTensorType>(param.getType()).getElementType();
-      where.offset =
-          paramSlots.lookup({param.getParamAttr().getAttr(), element});
+      where.offset = paramSlots.lookup(
+          {param.getParamAttr().getAttr(),
+           storageKey(param.getStorageAttr(), param.getType())});
       auto definition = symbols.lookup<ParamOp>(param.getParam());
       where.stride = definition.getLayers() ? 1 : 0;
       where.index =

@@ -38,6 +38,35 @@ def FormLinearCrossEntropy : Pass<"form-linear-cross-entropy", "::mlir::ModuleOp
   ];
 }
 
+def QuantizeWeights : Pass<"quantize-weights", "::mlir::ModuleOp"> {
+  let summary = "lets entry points read weights as 8-bit or 4-bit integers";
+  let description = [{
+    In the entry points `entries`, linear layers and the table of words read a
+    quantized form of their parameter (`dialects/Qwen/Storage.h`): `int8`, or `int4` in groups
+    of 32, where the table of words and matrices whose inputs are not in
+    groups of 32 stay `int8`. Weights only; activations keep their type.
+
+    ```mlir
+    %w = qwen.get_param @up : tensor<96x64xbf16>
+    %y = qwen.linear %x, %w : (tensor<2x4x64xbf16>, tensor<96x64xbf16>) -> tensor<2x4x96xbf16>
+    ```
+    becomes
+    ```mlir
+    %w = qwen.get_param @up storage "int8" : tensor<96x64xi8>
+    %s = qwen.get_param @up storage "int8_scale" : tensor<96xf32>
+    %y = qwen.quantized_linear %x, %w scale %s
+      : (tensor<2x4x64xbf16>, tensor<96x64xi8>, tensor<96xf32>) -> tensor<2x4x96xbf16>
+    ```
+  }];
+  let options = [
+    Option<"format", "format", "std::string", "\"int8\"", "int8 or int4">,
+    ListOption<"entries", "entries", "std::string", "names of entry points">
+  ];
+  let statistics = [
+    Statistic<"numQuantized", "quantized", "Number of ops that read quantized weights">
+  ];
+}
+
 //===----------------------------------------------------------------------===//
 // Verifiers of phases
 //===----------------------------------------------------------------------===//

@@ -52,7 +52,7 @@ static LogicalResult verifyParameters(ModuleOp module) {
   DenseMap<StringRef, Type> computeTypes;
   WalkResult result = module.walk([&](GetParamOp read) {
     Type type = cast<RankedTensorType>(read.getType()).getElementType();
-    if (type.isF32() || type.isF64())
+    if (read.getStorage() || type.isF32() || type.isF64())
       return WalkResult::advance();
     auto [it, isNew] = computeTypes.try_emplace(read.getParam(), type);
     if (isNew || it->second == type)

@@ -202,6 +202,25 @@ static json::Object describeEntry(func::FuncOp function) {
       {"args", std::move(args)}};
 }
 
+/// Lists the parts of quantized forms that entries read with their parameters;
+/// `master` and `compute` are there already.
+static void addQuantizedStorages(json::Object &document) {
+  llvm::StringMap<json::Object *> storages;
+  for (json::Value &value : *document.getArray("parameters")) {
+    json::Object &parameter = *value.getAsObject();
+    storages[*parameter.getString("name")] = parameter.getObject("storages");
+  }
+  for (const json::Value &value : *document.getArray("entries"))
+    for (const json::Value &item : *value.getAsObject()->getArray("args")) {
+      const json::Object &arg = *item.getAsObject();
+      auto storage = arg.getString("storage");
+      json::Object *known =
+          storage ? storages.lookup(*arg.getString("name")) : nullptr;
+      if (known && !known->get(*storage))
+        (*known)[*storage] = json::Object{{"dtype", *arg.getString("dtype")}};
+    }
+}
+
 LogicalResult qwen::attachEntries(ModuleOp module) {
   FailureOr<json::Object> document = getManifest(module);
   if (failed(document))
@@ -211,6 +230,7 @@ LogicalResult qwen::attachEntries(ModuleOp module) {
     if (function->hasAttr(entry::kEntry))
       entries.push_back(describeEntry(function));
   (*document)["entries"] = std::move(entries);
+  addQuantizedStorages(*document);
   (*document)["memory"] = planMemory(*document);
   setManifest(module, std::move(*document));
   return success();
@@ -223,7 +243,7 @@ LogicalResult qwen::attachEntries(ModuleOp module) {
 namespace {
 /// Bytes of the state that some entries share, each part once.
 struct StateBytes {
-  int64_t parameters = 0, gradients = 0, moments = 0, cache = 0;
+  int64_t parameters = 0, packed = 0, gradients = 0, moments = 0, cache = 0;
   int64_t activations = 0, arena = 0;
 };
 } // namespace
@@ -256,16 +276,20 @@ static StateBytes addUp(const json::Object &manifest,
       llvm::StringRef role = *arg.getString("role");
       if (role == entry::kInput || role == entry::kOutput)
         continue;
-      // Storages of one parameter with the same type are the same memory.
-      std::string key =
-          (role + " " + *arg.getString("name") + " " + *arg.getString("dtype"))
-              .str();
+      // Master and compute storage of the same type are the same memory.
+      llvm::StringRef storage = arg.getString("storage").value_or("");
+      bool packed =
+          !storage.empty() && storage != "master" && storage != "compute";
+      std::string key = (role + " " + *arg.getString("name") + " " +
+                         (packed ? storage : *arg.getString("dtype")))
+                            .str();
       if (!seen.insert(key).second)
         continue;
-      int64_t &part = role == entry::kParameter  ? total.parameters
-                      : role == entry::kGradient ? total.gradients
-                      : role == entry::kCache    ? total.cache
-                                                 : total.moments;
+      int64_t &part = packed                      ? total.packed
+                      : role == entry::kParameter ? total.parameters
+                      : role == entry::kGradient  ? total.gradients
+                      : role == entry::kCache     ? total.cache
+                                                  : total.moments;
       part += bytesOf(arg);
     }
   }
@@ -278,7 +302,8 @@ json::Object qwen::planMemory(const json::Object &manifest) {
   StateBytes infer = addUp(manifest, {"prefill", "decode"});
   int64_t trainPeak =
       train.parameters + train.gradients + train.moments + train.arena;
-  int64_t inferPeak = infer.parameters + infer.cache + infer.arena;
+  int64_t inferPeak =
+      infer.parameters + infer.packed + infer.cache + infer.arena;
   return json::Object{
       {"train", json::Object{{"peak_bytes", trainPeak},
                              {"parameters", train.parameters},
@@ -289,7 +314,7 @@ json::Object qwen::planMemory(const json::Object &manifest) {
                              {"workspace", train.arena - train.activations}}},
       {"infer", json::Object{{"peak_bytes", inferPeak},
                              {"parameters", infer.parameters},
-                             {"packed", 0},
+                             {"packed", infer.packed},
                              {"kv_cache", infer.cache},
                              {"workspace", infer.arena}}},
       {"host", kHostBytes}};

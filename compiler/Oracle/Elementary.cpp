@@ -265,11 +265,27 @@ static Tensor contract(kernel::ContractOp op, const Tensor &lhs,
 static Tensor gather(kernel::GatherOp op, const Tensor &table,
                      const Tensor &ids) {
   Tensor result(resultType(op));
-  int64_t width = table.dim(1);
+  int64_t width = table.type.getRank() == 2 ? table.dim(1) : 1;
   for (auto [row, id] : llvm::enumerate(ids.values))
     if (id >= 0 && id < table.dim(0))
       std::copy_n(table.values.begin() + static_cast<int64_t>(id) * width,
                   width, result.values.begin() + row * width);
+  return result;
+}
+
+static Tensor unpackInt4(kernel::UnpackInt4Op op, const Tensor &packed,
+                         const Tensor &steps) {
+  Tensor result(resultType(op));
+  int64_t columns = result.dim(1);
+  for (int64_t i = 0; i < result.size(); ++i) {
+    int64_t row = i / columns, group = i % columns / 32, j = i % 32;
+    auto byte = static_cast<int64_t>(
+        packed.values[row * columns / 2 + group * 16 + j % 16]);
+    int64_t half = (j < 16 ? byte : byte >> 4) & 15;
+    result.values[i] = static_cast<double>(half < 8 ? half : half - 16) *
+                       steps.values[row * columns / 32 + group];
+  }
+  result.round();
   return result;
 }
 
@@ -361,6 +377,8 @@ FailureOr<Tensor> oracle::evaluate(Operation *op, Operands in) {
     return slice(x, *in[0]);
   if (auto x = dyn_cast<kernel::ConcatOp>(op))
     return concat(x, *in[0], *in[1]);
+  if (auto x = dyn_cast<kernel::UnpackInt4Op>(op))
+    return unpackInt4(x, *in[0], *in[1]);
   if (auto x = dyn_cast<kernel::IotaOp>(op))
     return iota(x);
   if (auto x = dyn_cast<kernel::ElementOp>(op))

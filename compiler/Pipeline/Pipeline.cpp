@@ -32,6 +32,9 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
   case Phase::Model:
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());
+    if (options.weights == "int8" || options.weights == "int4")
+      pm.addPass(createQuantizeWeights(
+          {options.weights, {"logits", "prefill", "decode"}}));
     pm.addPass(createFormLinearCrossEntropy());
     pm.addPass(createVerifyModel());
     return;

@@ -23,6 +23,9 @@ struct PipelineOptions {
   bool train = true;
   /// Bytes that a function may save for its backward pass; -1: no limit.
   int64_t savedBytes = -1;
+  /// infer.weights: the form in which inference reads weights, "int8" or
+  /// "int4"; anything else is the parameters' own type.
+  std::string weights;
   /// Bytes that the arena of an entry may need; 0: no limit.
   int64_t arenaBudget = 0;
 };

@@ -120,11 +120,29 @@ LogicalResult ContractOp::verify() {
 //===----------------------------------------------------------------------===//
 
 LogicalResult GatherOp::verify() {
-  if (tensorType(getTable()).getRank() != 2 ||
-      tensorType(getResult()).getRank() != tensorType(getIds()).getRank() + 1)
+  int64_t rank = tensorType(getTable()).getRank();
+  if (rank < 1 || rank > 2 ||
+      tensorType(getResult()).getRank() !=
+          tensorType(getIds()).getRank() + rank - 1)
     return emitOpError("expected a matrix and a result of one more dimension "
-                       "than the ids, got ")
+                       "than the ids, or a vector and as many, got ")
            << getTable().getType() << " and " << getResult().getType();
+  return success();
+}
+
+LogicalResult UnpackInt4Op::verify() {
+  RankedTensorType packed = tensorType(getPacked()),
+                   steps = tensorType(getSteps()),
+                   result = tensorType(getResult());
+  if (result.getRank() != 2 || result.getDimSize(1) % 32)
+    return emitOpError("expected a matrix with columns in groups of 32, got ")
+           << result;
+  int64_t n = result.getDimSize(0), k = result.getDimSize(1);
+  if (packed.getShape() != ArrayRef{n, k / 2} ||
+      steps.getShape() != ArrayRef{n, k / 32})
+    return emitOpError("expected ")
+           << k / 2 << " bytes and " << k / 32 << " steps a row, got " << packed
+           << " and " << steps;
   return success();
 }
 

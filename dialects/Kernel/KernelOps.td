@@ -154,7 +154,8 @@ def Kernel_ContractOp : Kernel_Op<"contract", [Pure]> {
 def Kernel_GatherOp : Kernel_Op<"gather", [Pure]> {
   let summary = "rows of a table by number";
   let description = [{
-    `result[r..., c] = table[ids[r...], c]`. An id outside the table gives zeros.
+    `result[r..., c] = table[ids[r...], c]`, or of a vector `result[r...] = table[ids[r...]]`. An id
+    outside the table gives zeros.
 
     ```mlir
     %x = kernel.gather %table[%ids] : tensor<256x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
@@ -215,6 +216,26 @@ def Kernel_ConcatOp : Kernel_Op<"concat", [Pure]> {
     $lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)
   }];
   let builders = [OpBuilder<(ins "::mlir::Value":$lhs, "::mlir::Value":$rhs)>];
+  let hasVerifier = 1;
+}
+
+def Kernel_UnpackInt4Op : Kernel_Op<"unpack_int4", [Pure]> {
+  let summary = "the whole numbers of a matrix packed two to a byte";
+  let description = [{
+    `result[n, 32 g + j] = steps[n, g] d`, where d is the low half of byte
+    `packed[n, 16 g + j]` if j < 16, else the high half of `packed[n, 16 g + j - 16]`, as a
+    number from -8 to 7. The products are exact in the result's type.
+
+    ```mlir
+    %q = kernel.unpack_int4 %w, %s : tensor<96x32xi8>, tensor<96x2xi8> -> tensor<96x64xbf16>
+    ```
+    Lifespan: made by decompositions; gone after `codegen`.
+  }];
+  let arguments = (ins AnyRankedTensor:$packed, AnyRankedTensor:$steps);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $packed `,` $steps attr-dict `:` type($packed) `,` type($steps) `->` type($result)
+  }];
   let hasVerifier = 1;
 }
 

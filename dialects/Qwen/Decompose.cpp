@@ -89,6 +89,40 @@ Result LinearOp::decompose(OpBuilder &b, ValueRange in) {
   return Values{d.roundTo(y, getType())};
 }
 
+Result QuantizedEmbeddingOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  SmallVector<int64_t> shape(d.type(in[0]).getShape());
+  auto scaleType = RankedTensorType::get(shape, d.type(in[2]).getElementType());
+  Value scale = kernel::GatherOp::create(b, getLoc(), scaleType, in[2], in[0]);
+  shape.push_back(d.lastDim(in[1]));
+  auto type = RankedTensorType::get(shape, d.type(in[1]).getElementType());
+  Value rows =
+      d.toFloat(kernel::GatherOp::create(b, getLoc(), type, in[1], in[0]));
+  return Values{
+      d.roundTo(d.mul(rows, d.alongRow(d.widen(scale), rows)), getType())};
+}
+
+Result QuantizedLinearOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  // Optional operands lie behind the others, so their place is counted.
+  unsigned next = 3;
+  Value x = in[0], steps = getSteps() ? in[next++] : Value();
+  // Exact in bf16 too; the product then has operands of one type.
+  Type element = d.type(x).getElementType();
+  int64_t inputs = d.lastDim(x), outputs = d.type(in[1]).getDimSize(0);
+  auto type = RankedTensorType::get({outputs, inputs}, element);
+  Value weight =
+      steps
+          ? Value(kernel::UnpackInt4Op::create(b, getLoc(), type, in[1], steps))
+          : Value(arith::SIToFPOp::create(b, getLoc(), type, in[1]));
+  std::string rows = d.rowLetters(x);
+  Value y = d.contract(rows + "k,nk->" + rows + "n", x, weight);
+  y = d.mul(y, d.alongColumns(d.widen(in[2]), y));
+  if (getBias())
+    y = d.add(y, d.alongColumns(d.widen(in[next]), y));
+  return Values{d.roundTo(y, getType())};
+}
+
 Result LinearInputGradOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
   std::string rows = d.rowLetters(in[0]);

@@ -25,6 +25,9 @@ static int64_t dim(Value value, int i) {
 int64_t LinearOp::getFlops() {
   return 2 * elements(getX()) * dim(getWeight(), 0);
 }
+int64_t QuantizedLinearOp::getFlops() {
+  return 2 * elements(getX()) * dim(getWeight(), 0);
+}
 int64_t LinearInputGradOp::getFlops() {
   return 2 * elements(getGrad()) * dim(getWeight(), 1);
 }
@@ -58,6 +61,7 @@ QWEN_FLOPS_PER_ELEMENT(ZerosOp, getResult(), 0)
 QWEN_FLOPS_PER_ELEMENT(CastOp, getResult(), 0)
 QWEN_FLOPS_PER_ELEMENT(PositionsOp, getResult(), 1)
 QWEN_FLOPS_PER_ELEMENT(LastTokenOp, getResult(), 0)
+QWEN_FLOPS_PER_ELEMENT(QuantizedEmbeddingOp, getResult(), 1)
 QWEN_FLOPS_PER_ELEMENT(EmbeddingOp, getResult(), 0)
 QWEN_FLOPS_PER_ELEMENT(EmbeddingGradOp, getGrad(), 1)
 QWEN_FLOPS_PER_ELEMENT(BiasGradOp, getGrad(), 1)

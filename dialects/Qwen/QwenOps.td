@@ -85,12 +85,16 @@ def Qwen_GetParamOp : Qwen_Op<"get_param", [Pure,
   let summary = "a parameter as the ops read it";
   let description = [{
     The parameter's storage of the result's element type: `master` (f32) or
-    `compute`. Inside `qwen.layers` a parameter with layers is that of the current iteration.
-    Lifespan: made by `import`; `memory` turns it into an address.
+    `compute`; or, with `storage`, one part of a quantized form (`dialects/Qwen/Storage.h`
+    lists them with their shapes). Inside `qwen.layers` a parameter with layers is that of the current
+    iteration. Lifespan: made by `import`; `memory` turns it into an address.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$param);
+  let arguments = (ins FlatSymbolRefAttr:$param, OptionalAttr<StrAttr>:$storage);
   let results = (outs Qwen_Tensor:$result);
-  let assemblyFormat = "$param attr-dict `:` type($result)";
+  let assemblyFormat = "$param (`storage` $storage^)? attr-dict `:` type($result)";
+  let builders = [OpBuilder<(ins "::mlir::Type":$type, "::llvm::StringRef":$param), [{
+    build($_builder, $_state, type, param, ::mlir::StringAttr());
+  }]>];
 }
 
 def Qwen_LayersOp : Qwen_Op<"layers", [AttrSizedOperandSegments, SingleBlock,
@@ -233,6 +237,42 @@ def Qwen_LinearOp : Qwen_BlockOp<"linear"> {
   let results = (outs Qwen_Tensor:$result);
   let assemblyFormat = [{
     $x `,` $weight (`bias` $bias^)? attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Qwen_QuantizedEmbeddingOp : Qwen_BlockOp<"quantized_embedding"> {
+  let summary = "rows of a table of 8-bit integers by token id";
+  let description = [{
+    `result[b, t, c] = scale[ids[b, t]] table[ids[b, t], c]`; table [V, C] i8, scale [V] f32.
+    Lifespan: made by `quantize-weights`; becomes a kernel in `fuse`.
+  }];
+  let arguments = (ins Qwen_Tensor:$ids, Qwen_Tensor:$table, Qwen_Tensor:$scale);
+  let results = (outs Qwen_Tensor:$result);
+  let assemblyFormat = [{
+    $ids `,` $table `scale` $scale attr-dict `:` functional-type(operands, results)
+  }];
+}
+
+def Qwen_QuantizedLinearOp : Qwen_BlockOp<"quantized_linear", [AttrSizedOperandSegments]> {
+  let summary = "a linear layer with a weight of small integers";
+  let description = [{
+    `result[b, t, n] = scale[n] sum_k x[b, t, k] q[n, k] + bias[n]`; scale [N] f32.
+    Without `steps`: `q = weight`, [N, K] i8. With steps [N, K/32] i8, from -31 to 31:
+    `q[n, 32 g + j] = steps[n, g] d`, where d is the low half of byte
+    `weight[n, 16 g + j]` if j < 16, else the high half of `weight[n, 16 g + j - 16]`, as a
+    number from -8 to 7; weight [N, K/2] i8.
+
+    q is at most 248, so exact in bf16, and every path from a single row to a large
+    product computes the same sum. Weights only: x is not quantized.
+    Lifespan: made by `quantize-weights`; becomes a kernel in `fuse`.
+  }];
+  let arguments = (ins Qwen_Tensor:$x, Qwen_Tensor:$weight, Qwen_Tensor:$scale,
+                       Optional<Qwen_Tensor>:$steps, Optional<Qwen_Tensor>:$bias);
+  let results = (outs Qwen_Tensor:$result);
+  let assemblyFormat = [{
+    $x `,` $weight `scale` $scale (`steps` $steps^)? (`bias` $bias^)? attr-dict
+    `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
 }

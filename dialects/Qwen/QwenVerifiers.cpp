@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Qwen/QwenDialect.h"
+#include "dialects/Qwen/Storage.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -23,7 +24,17 @@ LogicalResult GetParamOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (!param)
     return emitOpError("unknown parameter: ") << getParam();
   auto type = cast<RankedTensorType>(param.getType());
-  if (type.getShape() != tensorType(getResult()).getShape())
+  if (getStorage()) {
+    RankedTensorType part = storage::partType(type, *getStorage());
+    if (!part)
+      return emitOpError("parameter ")
+             << getParam() << " of type " << type << " has no storage \""
+             << *getStorage() << '"';
+    if (part != getResult().getType())
+      return emitOpError("storage \"")
+             << *getStorage() << "\" of parameter " << getParam() << " is "
+             << part << ", got " << getResult().getType();
+  } else if (type.getShape() != tensorType(getResult()).getShape())
     return emitOpError("parameter ") << getParam() << " has shape " << type
                                      << ", got " << getResult().getType();
   if (param.getLayers() && !(*this)->getParentOfType<LayersOp>())
@@ -83,6 +94,33 @@ LogicalResult LinearOp::verify() {
       tensorType(getBias()).getShape() != weight.getShape().take_front())
     return emitOpError("expected a bias of ")
            << weight.getDimSize(0) << ", got " << getBias().getType();
+  return success();
+}
+
+LogicalResult QuantizedLinearOp::verify() {
+  // The matrix that was quantized, and its parts.
+  int64_t outputs = lastDim(getResult()), inputs = lastDim(getX());
+  auto master =
+      RankedTensorType::get({outputs, inputs}, Float32Type::get(getContext()));
+  bool grouped = getSteps() != nullptr;
+  std::pair<Value, StringRef> parts[] = {
+      {getWeight(), grouped ? storage::kInt4 : storage::kInt8},
+      {getScale(), grouped ? storage::kInt4Scale : storage::kInt8Scale},
+      {getSteps(), storage::kInt4Step}};
+  for (auto [part, name] : parts) {
+    if (!part)
+      continue;
+    RankedTensorType wanted = storage::partType(master, name);
+    if (!wanted)
+      return emitOpError("expected inputs in groups of ")
+             << storage::kGroup << ", got " << inputs;
+    if (part.getType() != wanted)
+      return emitOpError("expected ")
+             << name << " of type " << wanted << ", got " << part.getType();
+  }
+  if (getBias() && tensorType(getBias()).getShape() != ArrayRef{outputs})
+    return emitOpError("expected a bias of ")
+           << outputs << ", got " << getBias().getType();
   return success();
 }
 

@@ -37,6 +37,17 @@ int64_t ParameterInfo::elementsPerLayer() const {
   return result;
 }
 
+int64_t ParameterInfo::elementsPerLayer(std::string_view storage) const {
+  int64_t all = elementsPerLayer();
+  if (storage == "int8_scale" || storage == "int4_scale")
+    return shape.empty() ? 1 : shape[0];
+  if (storage == "int4")
+    return all / 2; // two to a byte
+  if (storage == "int4_step")
+    return all / 32; // one a group
+  return all;
+}
+
 const ArgInfo *EntryInfo::findArg(ArgRole role, std::string_view name) const {
   for (const ArgInfo &arg : args)
     if (arg.role == role && arg.name == name)

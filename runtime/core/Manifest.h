@@ -67,12 +67,16 @@ struct ParameterInfo {
   std::vector<int64_t> shape;    ///< of one layer, (out, in)
   std::vector<std::string> axes;
   InitInfo init;
-  int64_t group = 0;                     ///< parameter group of the optimizer
-  std::map<std::string, DType> storages; ///< "master", "compute"
+  int64_t group = 0; ///< parameter group of the optimizer
+  /// "master", "compute", and the parts of quantized forms (int8, int8_scale;
+  /// int4, int4_step, int4_scale).
+  std::map<std::string, DType> storages;
   std::map<std::string, std::vector<FileView>> views; ///< "hf", "gguf"
 
   int64_t layerCount() const { return layers.value_or(1); }
   int64_t elementsPerLayer() const;
+  /// Of one of its storages.
+  int64_t elementsPerLayer(std::string_view storage) const;
   int64_t elements() const { return elementsPerLayer() * layerCount(); }
 };
 

@@ -191,11 +191,12 @@ ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
       return arg;
     }
     const ParameterInfo &parameter = manifest.parameters[arg.parameter];
+    if (arg.role == ArgRole::Parameter)
+      arg.storage = reader.at("storage").str();
     if (arg.count != parameter.layerCount() ||
-        entry.elements(arg) != parameter.elementsPerLayer())
+        entry.elements(arg) != parameter.elementsPerLayer(arg.storage))
       reader.fail("has another shape or layer count than the parameter");
     if (arg.role == ArgRole::Parameter) {
-      arg.storage = reader.at("storage").str();
       auto it = parameter.storages.find(arg.storage);
       if (it == parameter.storages.end())
         reader.fail(fmt::format("names storage '{}', which the parameter does "

@@ -125,10 +125,17 @@ private:
                     const std::vector<FileView> &views);
   Status read();
   Status readPart(const Load &load, int64_t begin, int64_t end) const;
+  Status readQuantized(const Load &load, const QuantizedMatrix &to,
+                       int64_t begin, int64_t end) const;
+  Status readRows(const Load &load, int64_t row, int64_t last, float *to) const;
   Status fetch(const Load &load, int64_t element, int64_t count,
                float *to) const;
   Status compareAliases() const;
   Status compareAlias(const Load &alias) const;
+  Status compareQuantized(const Load &alias,
+                          const QuantizedMatrix &target) const;
+  Status compareValues(const Load &alias, int64_t first, const float *mine,
+                       const float *theirs, size_t count) const;
 
   const WeightSource &source;
   const std::vector<ParameterInfo> &parameters;
@@ -218,10 +225,49 @@ Status Loader::fetch(const Load &load, int64_t element, int64_t count,
   return Status::success();
 }
 
+/// Rows [row, last) of the load's block, dense.
+Status Loader::readRows(const Load &load, int64_t row, int64_t last,
+                        float *to) const {
+  const ViewRegion &r = load.region;
+  auto position = [&](int64_t i) {
+    return (r.firstRow + i) * r.fileCols + r.firstCol;
+  };
+  if (r.numCols == r.fileCols)
+    return fetch(load, position(row), (last - row) * r.numCols, to);
+  for (int64_t i = row; i < last; ++i)
+    QRT_RETURN_IF_ERROR(
+        fetch(load, position(i), r.numCols, to + (i - row) * r.numCols));
+  return Status::success();
+}
+
+/// A row is quantized as a whole: where the file has another order, all of the
+/// matrix is put in order first (see read()).
+Status Loader::readQuantized(const Load &load, const QuantizedMatrix &to,
+                             int64_t begin, int64_t end) const {
+  const ViewRegion &r = load.region;
+  int64_t step = std::max<int64_t>(1, bufferElements / r.numCols);
+  std::vector<float> rows(
+      static_cast<size_t>(std::min(step, end - begin) * r.numCols));
+  std::vector<float> matrix(r.isPlain() ? 0 : r.numRows * r.numCols);
+  for (int64_t row = begin; row < end; row += step) {
+    int64_t last = std::min(end, row + step);
+    QRT_RETURN_IF_ERROR(readRows(load, row, last, rows.data()));
+    if (r.isPlain())
+      quantizeRows(rows.data(), row, last - row, to);
+    else
+      r.scatter(row, last, rows.data(), r.numCols, matrix.data());
+  }
+  if (!r.isPlain())
+    quantizeRows(matrix.data(), 0, r.numRows * r.numCols / to.columns, to);
+  return Status::success();
+}
+
 /// Rows [begin, end) of the load's block.
 Status Loader::readPart(const Load &load, int64_t begin, int64_t end) const {
   const ViewRegion &r = load.region;
   ParameterTarget target = sets[load.set].targets(load.parameter, load.layer);
+  if (target.isQuantized())
+    return readQuantized(load, target.quantized, begin, end);
   bool rounded = target.dtype == DType::BF16;
   if (!rounded && target.dtype != DType::F32)
     return makeError(3022, source.description(),
@@ -243,14 +289,7 @@ Status Loader::readPart(const Load &load, int64_t begin, int64_t end) const {
       new float[static_cast<size_t>(std::min(step, end - begin) * r.numCols)]);
   for (int64_t row = begin; row < end; row += step) {
     int64_t last = std::min(end, row + step);
-    if (r.numCols == r.fileCols) {
-      QRT_RETURN_IF_ERROR(
-          fetch(load, position(row), (last - row) * r.numCols, buffer.get()));
-    } else {
-      for (int64_t i = row; i < last; ++i)
-        QRT_RETURN_IF_ERROR(fetch(load, position(i), r.numCols,
-                                  buffer.get() + (i - row) * r.numCols));
-    }
+    QRT_RETURN_IF_ERROR(readRows(load, row, last, buffer.get()));
     if (rounded)
       r.scatter(row, last, buffer.get(), r.numCols, narrow);
     else
@@ -284,10 +323,13 @@ Status Loader::read() {
   };
   std::vector<Part> parts;
   for (const Load &load : loads) {
-    if (!sets[load.set].targets(load.parameter, load.layer).data)
+    ParameterTarget target = sets[load.set].targets(load.parameter, load.layer);
+    if (!target.isWanted())
       continue;
     const ViewRegion &r = load.region;
     int64_t step = std::max<int64_t>(1, taskElements / r.numCols);
+    if (target.isQuantized() && !r.isPlain())
+      step = r.numRows;
     for (int64_t row = 0; row < r.numRows; row += step)
       parts.push_back({&load, row, std::min(r.numRows, row + step)});
   }
@@ -296,12 +338,70 @@ Status Loader::read() {
   });
 }
 
+/// The values of a tied parameter and of its duplicate in the file, `count` of
+/// them from element `first` of the duplicate on.
+Status Loader::compareValues(const Load &alias, int64_t first,
+                             const float *mine, const float *theirs,
+                             size_t count) const {
+  for (size_t i = 0; i < count; ++i)
+    // Not a number equals nothing, so compare what both would store.
+    if (mine[i] != theirs[i] &&
+        (mine[i] == mine[i] || theirs[i] == theirs[i])) {
+      int64_t element = first + static_cast<int64_t>(i);
+      return makeError(
+          3023, source.description(),
+          "tensor '{}' differs from parameter '{}' at [{}, {}] ({} and {}), "
+          "but the model ties them",
+          printable(source.tensors()[*alias.tensor].name),
+          parameters[alias.parameter].name, element / alias.region.numCols,
+          element % alias.region.numCols, theirs[i], mine[i]);
+    }
+  return Status::success();
+}
+
+/// What both would be as numbers after quantization.
+Status Loader::compareQuantized(const Load &alias,
+                                const QuantizedMatrix &target) const {
+  const ViewRegion &r = alias.region;
+  int64_t k = target.columns, total = r.numRows * r.numCols;
+  // Rows in another order than the matrix's are compared all at once.
+  int64_t step = std::max<int64_t>(1, bufferElements / r.numCols);
+  if (!r.isPlain())
+    step = r.numRows;
+  std::vector<float> block(static_cast<size_t>(step * r.numCols)), matrix;
+  std::vector<int8_t> values(block.size()), steps(block.size());
+  std::vector<float> scales(block.size() / k), mine(k), theirs(k);
+  QuantizedMatrix own = {k, values.data(), scales.data(),
+                         target.steps ? steps.data() : nullptr};
+  for (int64_t row = 0; row < r.numRows; row += step) {
+    int64_t last = std::min(r.numRows, row + step);
+    QRT_RETURN_IF_ERROR(readRows(alias, row, last, block.data()));
+    const float *rows = block.data();
+    if (!r.isPlain()) {
+      matrix.resize(static_cast<size_t>(total));
+      r.scatter(row, last, block.data(), r.numCols, matrix.data());
+      rows = matrix.data();
+    }
+    int64_t first = row * r.numCols / k, count = (last - row) * r.numCols / k;
+    quantizeRows(rows, 0, count, own);
+    for (int64_t i = 0; i < count; ++i) {
+      dequantizeRow(target, first + i, mine.data());
+      dequantizeRow(own, i, theirs.data());
+      QRT_RETURN_IF_ERROR(compareValues(alias, (first + i) * k, mine.data(),
+                                        theirs.data(), static_cast<size_t>(k)));
+    }
+  }
+  return Status::success();
+}
+
 Status Loader::compareAlias(const Load &alias) const {
   const ViewRegion &r = alias.region;
   ParameterTarget target =
       sets[alias.set].targets(alias.parameter, alias.layer);
-  if (!target.data)
+  if (!target.isWanted())
     return Status::success();
+  if (target.isQuantized())
+    return compareQuantized(alias, target.quantized);
   bool rounded = target.dtype == DType::BF16;
   int64_t step = std::max<int64_t>(1, bufferElements / r.numCols);
   std::vector<float> mine(static_cast<size_t>(step * r.numCols)), theirs = mine;
@@ -321,18 +421,8 @@ Status Loader::compareAlias(const Load &alias) const {
       r.gather(row, end, static_cast<const float *>(target.data), mine.data(),
                r.numCols);
     }
-    for (size_t i = 0; i < count; ++i)
-      // Not a number equals nothing, so compare what both would store.
-      if (mine[i] != theirs[i] &&
-          (mine[i] == mine[i] || theirs[i] == theirs[i]))
-        return makeError(
-            3023, source.description(),
-            "tensor '{}' differs from parameter '{}' at [{}, {}] ({} and {}), "
-            "but the model ties them",
-            printable(source.tensors()[*alias.tensor].name),
-            parameters[alias.parameter].name,
-            row + static_cast<int64_t>(i) / r.numCols,
-            static_cast<int64_t>(i) % r.numCols, theirs[i], mine[i]);
+    QRT_RETURN_IF_ERROR(compareValues(alias, row * r.numCols, mine.data(),
+                                      theirs.data(), count));
   }
   return Status::success();
 }

@@ -18,6 +18,7 @@
 
 #include "runtime/core/Error.h"
 #include "runtime/core/Manifest.h"
+#include "runtime/weights/Quantize.h"
 #include "runtime/weights/Safetensors.h"
 #include "runtime/weights/WeightSource.h"
 
@@ -35,10 +36,15 @@ using ParameterPointer =
 using ConstParameterPointer =
     std::function<const float *(size_t parameter, int64_t layer)>;
 
-/// Where a matrix is loaded to, as F32 or rounded to BF16; null: not at all.
+/// Where a matrix is loaded to, as F32 or rounded to BF16, or quantized; with
+/// neither not at all.
 struct ParameterTarget {
   void *data = nullptr;
   DType dtype = DType::F32;
+  QuantizedMatrix quantized = {};
+
+  bool isQuantized() const { return quantized.values != nullptr; }
+  bool isWanted() const { return data || isQuantized(); }
 };
 using ParameterTargets =
     std::function<ParameterTarget(size_t parameter, int64_t layer)>;
@@ -65,8 +71,8 @@ Status loadParameters(const WeightSource &source,
                       const ParameterPointer &data,
                       const ParallelTasks &parallel = {});
 
-/// The same into storages of either type, without an f32 copy of the model. A
-/// tied head is then compared as rounded.
+/// The same into storages of any type, without an f32 copy of the model. A
+/// tied head is then compared as rounded or quantized.
 Status loadParametersAs(const WeightSource &source,
                         const std::vector<ParameterInfo> &parameters,
                         const ParameterTargets &targets,

@@ -77,8 +77,25 @@ qrt::parallelTasks(Device &device) {
 
 namespace {
 
+/// The quantized form of layer `layer` of parameter `p` whose numbers are in
+/// `storage` ("int8" or "int4").
+QuantizedMatrix quantizedTarget(Session &session, size_t p, int64_t layer,
+                                const std::string &storage) {
+  const ParameterInfo &info = session.manifest().parameters[p];
+  auto part = [&](const std::string &name) -> void * {
+    auto *base =
+        static_cast<char *>(session.parameter(static_cast<int>(p), name));
+    return base ? base + layer * info.elementsPerLayer(name) *
+                             bytesOf(info.storages.at(name))
+                : nullptr;
+  };
+  return {info.shape[1], static_cast<int8_t *>(part(storage)),
+          static_cast<float *>(part(storage + "_scale")),
+          static_cast<int8_t *>(part(storage + "_step"))};
+}
+
 /// For a session without masters: reads the values straight into the storages
-/// that its entries use, rounded to their types.
+/// that its entries use, rounded or quantized to their types.
 Status loadWithoutMasters(Model &model, Session &session) {
   const auto &parameters = session.manifest().parameters;
   std::set<std::string> names;
@@ -86,12 +103,18 @@ Status loadWithoutMasters(Model &model, Session &session) {
     for (const auto &[storage, type] : parameters[p].storages) {
       if (!session.parameter(static_cast<int>(p), storage))
         continue;
-      if (type != DType::F32 && type != DType::BF16)
+      // Scales and steps are written with the numbers they belong to.
+      bool isPart = storage.find("_scale") != std::string::npos ||
+                    storage.find("_step") != std::string::npos;
+      bool isKnown = type == DType::F32 || type == DType::BF16 ||
+                     storage == "int8" || storage == "int4";
+      if (!isPart && !isKnown)
         return makeError(6018, session.module().path(),
                          "storage '{}' has type {}, which this qwen-rt cannot "
                          "fill",
                          storage, nameOf(type));
-      names.insert(storage);
+      if (!isPart)
+        names.insert(storage);
     }
   for (const std::string &storage : names) {
     auto at = [&](size_t p, int64_t layer) {
@@ -99,6 +122,9 @@ Status loadWithoutMasters(Model &model, Session &session) {
           static_cast<char *>(session.parameter(static_cast<int>(p), storage));
       if (!base)
         return ParameterTarget{};
+      if (storage == "int8" || storage == "int4")
+        return ParameterTarget{nullptr, DType::I8,
+                               quantizedTarget(session, p, layer, storage)};
       DType type = parameters[p].storages.at(storage);
       return ParameterTarget{base + layer * parameters[p].elementsPerLayer() *
                                         bytesOf(type),

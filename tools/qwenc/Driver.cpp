@@ -148,6 +148,7 @@ bool Driver::importModelFile() {
                 2900);
   module = std::move(*imported);
   memoryBudget = spec->memoryBudget;
+  pipeline.weights = spec->inferWeights;
   attachModel(*module, *spec);
   return true;
 }

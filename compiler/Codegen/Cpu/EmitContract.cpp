@@ -14,6 +14,7 @@
 #include "compiler/Codegen/Cpu/Emitters.h"
 #include "compiler/Codegen/Cpu/Epilogue.h"
 #include "compiler/Codegen/Cpu/GemmKernel.h"
+#include "compiler/Codegen/Cpu/PackedWeights.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -21,6 +22,8 @@ using namespace qwen::cpu;
 
 // Up to so many rows the weights are streamed, not packed.
 static constexpr int64_t kFewRows = 8;
+// Of a block's weights, unpacked from a quantized form.
+static constexpr int64_t kUnpackedBytes = 1 << 20;
 
 namespace {
 /// What the emitter needs to know about one kernel.
@@ -29,6 +32,9 @@ struct Contract {
   kernel::ContractOp product;
   kernel::ReturnOp results;
   GemmKind kind;
+  /// How the right operand lies in memory, and where.
+  WeightForm weights = WeightForm::Plain;
+  Value rhs, steps;
   /// Sizes of the result and of the summed dimension; kDynamic: the rows.
   int64_t m, n, k;
   int64_t strideLhs, strideRhs;
@@ -39,6 +45,12 @@ struct Contract {
   bool reuses;
 
   int64_t panels() const { return llvm::divideCeil(n, blockN); }
+  /// Bytes of a block's columns of the right operand, unpacked.
+  int64_t unpackedBytes() const {
+    if (weights == WeightForm::Plain)
+      return 0;
+    return llvm::alignTo(blockN * k * (kind.rhs.isF32() ? 4 : 2), 64);
+  }
   bool rowsOfResult() const { return ShapedType::isDynamic(m); }
 };
 } // namespace
@@ -60,7 +72,16 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
     return fn.emitError("a contract kernel needs a product"), failure();
   c.results = cast<kernel::ReturnOp>(fn.getBody().front().getTerminator());
   Value lhs = c.product.getLhs(), rhs = c.product.getRhs();
-  if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(rhs))
+  c.rhs = rhs;
+  if (auto bytes = rhs.getDefiningOp<arith::SIToFPOp>()) {
+    c.weights = WeightForm::Int8;
+    c.rhs = bytes.getIn();
+  } else if (auto packed = rhs.getDefiningOp<kernel::UnpackInt4Op>()) {
+    c.weights = WeightForm::Int4;
+    c.rhs = packed.getPacked();
+    c.steps = packed.getSteps();
+  }
+  if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(c.rhs))
     return c.product.emitError("a product's operands must be in memory"),
            failure();
   c.kind.lhs = getElementTypeOrSelf(lhs.getType());
@@ -85,6 +106,11 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
     return c.product.emitError("no CPU code for the product \"") << spec << '"',
            failure();
   }
+  if (c.weights != WeightForm::Plain && c.kind.form != GemmForm::NT)
+    return c.product.emitError("no CPU code for packed weights in the product "
+                               "\"")
+               << spec << '"',
+           failure();
   // Enough units for some threads, large enough to pay for packing.
   bool fast = target.hasAmx() && c.kind.lhs.isBF16() && c.kind.rhs.isBF16();
   c.blockM = 256;
@@ -101,6 +127,9 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
     c.blockM = c.blockN = side;
   }
   c.blockN = std::min<int64_t>(llvm::alignTo(c.n, 32), c.blockN);
+  // What is unpacked stays in the second cache.
+  while (c.blockN > 32 && c.unpackedBytes() > kUnpackedBytes)
+    c.blockN /= 2;
   GemmLimits limits = gemmReuseLimits(c.kind, target);
   c.reuses = c.rowsOfResult() && c.k <= limits.k && c.blockN <= limits.n;
   return c;
@@ -184,7 +213,8 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
   };
   Value m = size(c.m), n = b.cst(c.n), k = size(c.k);
   Value scratch = b.scratch();
-  Value tile = b.advance(scratch, gemmBytes);
+  Value unpacked = b.advance(scratch, gemmBytes);
+  Value tile = b.advance(unpacked, c.unpackedBytes());
 
   // Blocks of rows are innermost: those of one chunk share the packed B.
   Value rowBlocks = b.ceilDiv(m, c.blockM);
@@ -195,10 +225,10 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
     Value column = b.mul(b.div(unit, rowBlocks), c.blockN);
     Value rows = b.min(b.sub(m, row), c.blockM);
     Value columns = b.min(b.sub(n, column), c.blockN);
+    Value sameColumns = b.both(b.ne(unit, b.begin()), b.ne(rowBlock, b.cst(0)));
     Value reuse;
     if (c.reuses)
-      reuse = b.select(b.both(b.ne(unit, b.begin()), b.ne(rowBlock, b.cst(0))),
-                       b.cst(1), b.cst(0));
+      reuse = b.select(sameColumns, b.cst(1), b.cst(0));
     // Where the block's rows of A and columns of B begin.
     Value lhsOffset =
         c.kind.form == GemmForm::TN ? row : b.mul(row, c.strideLhs);
@@ -206,15 +236,32 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
         c.kind.form == GemmForm::NT ? b.mul(column, c.strideRhs) : column;
     Matrix lhs = {b.at(pointers[c.product.getLhs()], lhsOffset, c.kind.lhs),
                   b.cst(c.strideLhs)};
-    Matrix rhs = {b.at(pointers[c.product.getRhs()], rhsOffset, c.kind.rhs),
-                  b.cst(c.strideRhs)};
+    Matrix rhs;
+    if (c.weights == WeightForm::Plain)
+      rhs = {b.at(pointers[c.rhs], rhsOffset, c.kind.rhs), b.cst(c.strideRhs)};
     Matrix out = {tile, b.cst(c.blockN)};
     if (direct >= 0)
       out = {b.at(results[direct], b.add(b.mul(row, c.n), column)), b.cst(c.n)};
     GemmCall call = {c.kind,  lhs,     rhs,  out,
                      rows,    columns, k,    b.cst(accumulates),
                      scratch, {},      reuse};
-    if (c.kind.form == GemmForm::NT && c.rowsOfResult() && !accumulates)
+    if (c.weights != WeightForm::Plain) {
+      PackedWeights packed = {c.weights, pointers[c.rhs],
+                              c.steps ? pointers[c.steps] : Value(), column};
+      b.when(
+          b.le(m, b.cst(kFewRows)),
+          [&] { emitPackedGemv(b, module, call, packed); },
+          [&] {
+            b.when(
+                sameColumns, [] {},
+                [&] {
+                  emitUnpack(b, module, packed, c.kind.rhs, columns, k,
+                             unpacked);
+                });
+            call.rhs = {unpacked, k};
+            emitGemm(b, module, call);
+          });
+    } else if (c.kind.form == GemmForm::NT && c.rowsOfResult() && !accumulates)
       b.when(
           b.le(m, b.cst(kFewRows)), [&] { emitGemv(b, module, call); },
           [&] { emitGemm(b, module, call); });
@@ -236,7 +283,8 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
   units = units * c.panels();
   code.tasks.push_back(b.task(AffineMap::get(0, 3, units),
                               /*grain=*/c.rowsOfResult() ? 2 : 1));
-  code.scratchBytes = gemmBytes + (direct < 0 ? 4 * c.blockM * c.blockN : 0);
+  code.scratchBytes = gemmBytes + c.unpackedBytes() +
+                      (direct < 0 ? 4 * c.blockM * c.blockN : 0);
   return code;
 }
 

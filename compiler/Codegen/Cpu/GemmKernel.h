@@ -69,6 +69,10 @@ void emitGemm(SimdBuilder &b, mlir::ModuleOp module, const GemmCall &call);
 /// C = A B.
 void emitGemv(SimdBuilder &b, mlir::ModuleOp module, const GemmCall &call);
 
+/// How far ahead of its reading a stream over blocks of rows of `blockBytes`
+/// asks for memory: bytes, a multiple of the block.
+mlir::Value prefetchDistance(SimdBuilder &b, mlir::Value blockBytes);
+
 } // namespace qwen::cpu
 
 #endif // QWEN_COMPILER_CODEGEN_CPU_GEMMKERNEL_H

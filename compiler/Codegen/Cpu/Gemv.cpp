@@ -19,9 +19,8 @@ using namespace mlir;
 using namespace qwen;
 using namespace qwen::cpu;
 
-// Rows of the weight at a time, vectors of each in flight, and how far ahead of
-// the reading memory is asked for.
-static constexpr int64_t kColumns = 4, kUnroll = 2, kAheadBytes = 8192;
+// Rows of the weight at a time, and vectors of each in flight.
+static constexpr int64_t kColumns = 4, kUnroll = 2;
 
 namespace {
 struct GemvEmitter {
@@ -41,6 +40,8 @@ void GemvEmitter::dot(Value i, Value j, int64_t count) {
   for (int64_t c = 0; c < count; ++c)
     weights.push_back(b.at(rhs.base, b.mul(b.add(j, c), rhs.stride), weight));
   int64_t step = kUnroll * kLanes;
+  Value rowBytes = b.mul(rhs.stride, weight.getIntOrFloatBitWidth() / 8);
+  Value ahead = prefetchDistance(b, b.mul(rowBytes, count));
   SmallVector<Value> zeros(count * kUnroll, b.splat(0.0));
   Value whole = b.roundDown(k, step);
   auto sums =
@@ -51,7 +52,8 @@ void GemvEmitter::dot(Value i, Value j, int64_t count) {
           xs.push_back(b.loadV(x, b.at(b.at(row, r, x), u * kLanes, x)));
         for (int64_t c = 0; c < count; ++c) {
           Value address = b.at(weights[c], r, weight);
-          LLVM::Prefetch::create(b.b, b.loc, b.advance(address, kAheadBytes),
+          LLVM::Prefetch::create(b.b, b.loc,
+                                 b.at(address, ahead, b.b.getI8Type()),
                                  /*rw=*/0, /*hint=*/2, /*cache=*/1);
           for (int64_t u = 0; u < kUnroll; ++u) {
             Value &sum = next[c * kUnroll + u];
@@ -78,6 +80,14 @@ void GemvEmitter::dot(Value i, Value j, int64_t count) {
       sum = b.addF(sum, tails[c * kUnroll + u]);
     b.store(b.sumLanes(sum), b.at(line, c, b.f32()));
   }
+}
+
+// The same place some rows further on: far enough for memory, and in the order
+// of the reading also where the rows are long.
+Value cpu::prefetchDistance(SimdBuilder &b, Value blockBytes) {
+  constexpr int64_t kLeastBytes = 8192;
+  Value blocks = b.div(b.add(blockBytes, kLeastBytes - 1), blockBytes);
+  return b.mul(blocks, blockBytes);
 }
 
 void cpu::emitGemv(SimdBuilder &b, ModuleOp module, const GemmCall &call) {

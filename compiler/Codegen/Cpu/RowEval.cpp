@@ -274,9 +274,9 @@ Value RowEval::gatherRow(kernel::GatherOp op, Index index) {
     id = k.toI64(id);
   RankedTensorType type = tensorOf(op.getTable());
   auto table = cast<BlockArgument>(op.getTable());
-  Value row =
-      k.pointerAt(k.argument(table.getArgNumber()), type.getElementType(),
-                  k.mulI(id, type.getDimSize(1)));
+  int64_t width = type.getRank() == 2 ? type.getDimSize(1) : 1;
+  Value row = k.pointerAt(k.argument(table.getArgNumber()),
+                          type.getElementType(), k.mulI(id, width));
   // Rows outside of the table are read from a row of zeros. As unsigned,
   // negative numbers are beyond the table too.
   Value inRange =
@@ -290,8 +290,10 @@ Value RowEval::gatherRow(kernel::GatherOp op, Index index) {
 
 Value RowEval::gather(kernel::GatherOp op, Index index, const Column *column,
                       int64_t lanes) {
-  Value row = gatherRow(op, column ? index : index.drop_back());
   Type element = tensorOf(op).getElementType();
+  if (tensorOf(op.getTable()).getRank() == 1)
+    return k.load(element, gatherRow(op, index));
+  Value row = gatherRow(op, column ? index : index.drop_back());
   return column ? loadAt(element, lanes, row, column)
                 : k.load(element, row, index.back());
 }

@@ -75,7 +75,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<8x64xf32>) {
 // -----
 
 func.func @f(%table: tensor<8x64xf32>, %ids: tensor<4xi32>) {
-  // expected-error @below {{expected a matrix and a result of one more dimension than the ids, got 'tensor<8x64xf32>' and 'tensor<4xf32>'}}
+  // expected-error @below {{expected a matrix and a result of one more dimension than the ids, or a vector and as many, got 'tensor<8x64xf32>' and 'tensor<4xf32>'}}
   %b = kernel.gather %table[%ids] : tensor<8x64xf32>, tensor<4xi32> -> tensor<4xf32>
   return
 }
@@ -146,5 +146,21 @@ kernel.func rowwise @g(%x: tensor<?xf32>) -> tensor<?xf32> {
 func.func @f() {
   // expected-error @below {{kernel g has 1 arguments and 1 results, got 0 and 0}}
   kernel.launch @g() : () -> ()
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<4x20xi8>, %s: tensor<4x1xi8>) {
+  // expected-error @+1 {{expected a matrix with columns in groups of 32, got 'tensor<4x40xbf16>'}}
+  %q = kernel.unpack_int4 %w, %s : tensor<4x20xi8>, tensor<4x1xi8> -> tensor<4x40xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<4x32xi8>, %s: tensor<4x1xi8>) {
+  // expected-error @+1 {{expected 32 bytes and 2 steps a row, got 'tensor<4x32xi8>' and 'tensor<4x1xi8>'}}
+  %q = kernel.unpack_int4 %w, %s : tensor<4x32xi8>, tensor<4x1xi8> -> tensor<4x64xbf16>
   return
 }

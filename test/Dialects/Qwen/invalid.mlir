@@ -178,3 +178,37 @@ func.func @f(%q: tensor<2x4x4x8xf32>, %k: tensor<2x4x2x16xf32>) {
   %r = qwen.attention %q, %k, %k {scale = 1.0 : f64} : (tensor<2x4x4x8xf32>, tensor<2x4x2x16xf32>, tensor<2x4x2x16xf32>) -> tensor<2x4x4x8xf32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<2x4x64xbf16>, %w: tensor<16x64xi8>, %s: tensor<64xf32>) {
+  // expected-error @below {{expected int8_scale of type 'tensor<16xf32>', got 'tensor<64xf32>'}}
+  %r = qwen.quantized_linear %x, %w scale %s : (tensor<2x4x64xbf16>, tensor<16x64xi8>, tensor<64xf32>) -> tensor<2x4x16xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x4x40xbf16>, %w: tensor<16x20xi8>, %s: tensor<16xf32>, %t: tensor<16x1xi8>) {
+  // expected-error @below {{expected inputs in groups of 32, got 40}}
+  %r = qwen.quantized_linear %x, %w scale %s steps %t : (tensor<2x4x40xbf16>, tensor<16x20xi8>, tensor<16xf32>, tensor<16x1xi8>) -> tensor<2x4x16xbf16>
+  return
+}
+
+// -----
+
+qwen.param @w : tensor<16x64xf32> {axes = ["a", "b"], group = 0, index = 0}
+func.func @f() {
+  // expected-error @below {{parameter w of type 'tensor<16x64xf32>' has no storage "int5"}}
+  %r = qwen.get_param @w storage "int5" : tensor<16x64xi8>
+  return
+}
+
+// -----
+
+qwen.param @w : tensor<16x64xf32> {axes = ["a", "b"], group = 0, index = 0}
+func.func @f() {
+  // expected-error @below {{storage "int4" of parameter w is 'tensor<16x32xi8>', got 'tensor<16x64xi8>'}}
+  %r = qwen.get_param @w storage "int4" : tensor<16x64xi8>
+  return
+}

@@ -232,7 +232,8 @@ TEST_F(SharedObject, PartsAndThreadsGiveTheSameBytes) {
   void *library = dlopen(path("model.so").c_str(), RTLD_NOW | RTLD_LOCAL);
   ASSERT_NE(library, nullptr) << dlerror();
   auto query = reinterpret_cast<qrt_query>(dlsym(library, QRT_QUERY_SYMBOL));
-  EXPECT_EQ(query(1)->variants[0].entries[0](nullptr, nullptr), 99 * 50);
+  EXPECT_EQ(query(QRT_ABI_VERSION)->variants[0].entries[0](nullptr, nullptr),
+            99 * 50);
   dlclose(library);
 }
 

@@ -140,6 +140,8 @@ struct VariantInfo {
 struct TargetInfo {
   std::string target;
   int64_t workerScratchBytes = 0;
+  /// Arenas of entries whose size on this target is not EntryInfo::arenaBytes.
+  std::map<std::string, int64_t, std::less<>> arenaBytes;
   std::vector<VariantInfo> variants; ///< best first
 };
 

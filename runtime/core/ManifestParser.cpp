@@ -354,6 +354,13 @@ void readTargets(JsonReader reader, Manifest &manifest) {
     target.target = item.at("target").str();
     target.workerScratchBytes =
         item.at("worker_scratch_bytes").integer(0, int64_t(1) << 34);
+    if (item.has("arena_bytes")) {
+      JsonReader arenas = item.at("arena_bytes");
+      if (arenas.expectObject())
+        for (auto &[entry, unused] : arenas.raw().items())
+          target.arenaBytes[entry] =
+              arenas.at(entry.c_str()).integer(0, kMaxBytes);
+    }
     JsonReader variants = item.at("variants");
     for (size_t v = 0, m = variants.size(64); v < m; ++v) {
       VariantInfo variant;

@@ -48,7 +48,19 @@ qrt::chooseVariant(const TargetInfo &target,
                    fewestLevel, fmt::join(fewest, ", "));
 }
 
-Expected<std::shared_ptr<const Module>> Module::open(const std::string &path) {
+std::string Module::variantName() const {
+  return variantLevel.empty() ? targetInfo->target
+                              : targetInfo->target + "-" + variantLevel;
+}
+
+int64_t Module::arenaBytes(int index) const {
+  const EntryInfo &entry = info.entries[index];
+  auto it = targetInfo->arenaBytes.find(entry.name);
+  return it == targetInfo->arenaBytes.end() ? entry.arenaBytes : it->second;
+}
+
+Expected<std::shared_ptr<const Module>>
+Module::open(const std::string &path, std::string_view targetName) {
   std::shared_ptr<Module> module(new Module);
   module->file = path;
   QRT_ASSIGN_OR_RETURN(module->info, readManifest(path));
@@ -61,9 +73,18 @@ Expected<std::shared_ptr<const Module>> Module::open(const std::string &path) {
                      "the module is compiled for a mesh of {} devices, this "
                      "qwen-rt runs one; compile it with --mesh 1x1",
                      devices);
-  const TargetInfo *target = manifest.findTarget("cpu");
-  if (!target)
-    return makeError(6015, path, "the module has no code for target cpu");
+  const TargetInfo *target = manifest.findTarget(targetName);
+  if (!target) {
+    std::vector<std::string> names;
+    for (const TargetInfo &other : manifest.targets)
+      names.push_back(other.target);
+    return makeError(
+        6015, path,
+        "the module has no code for target {} (it has {}); compile "
+        "it with --target {}, or choose another --device",
+        targetName, fmt::join(names, ", "), targetName);
+  }
+  module->targetInfo = target;
   QRT_ASSIGN_OR_RETURN(size_t choice,
                        chooseVariant(*target, hostCpuFeatures(), path));
   module->variantLevel = target->variants[choice].level;
@@ -99,13 +120,12 @@ Expected<std::shared_ptr<const Module>> Module::open(const std::string &path) {
                      code->num_entries, manifest.entries.size());
   for (uint32_t i = 0; i < code->num_variants; ++i) {
     const qrt_variant &variant = code->variants[i];
-    if (std::strcmp(variant.target, "cpu") == 0 &&
-        module->variantLevel == variant.level)
-      module->entries = variant.entries;
+    if (targetName == variant.target && module->variantLevel == variant.level)
+      module->code = &variant;
   }
-  if (!module->entries)
+  if (!module->code)
     return makeError(6016, path,
                      "damaged module: no code for variant {} of the manifest",
-                     module->variantLevel);
+                     module->variantName());
   return std::shared_ptr<const Module>(std::move(module));
 }

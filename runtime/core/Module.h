@@ -14,6 +14,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 
 namespace qrt {
 
@@ -23,20 +24,28 @@ namespace qrt {
 /// Immutable, so any number of devices may share it.
 class Module {
 public:
-  /// Loads the module and picks the best variant this machine can run. Errors:
-  /// Q6010..Q6013 (manifest), Q6012 (version), Q6014 (cannot load), Q6015 (no
-  /// variant runs here; names the missing features), Q6016 (manifest and code
-  /// disagree).
-  static Expected<std::shared_ptr<const Module>> open(const std::string &path);
+  /// Loads the module for one target and picks the best variant this machine
+  /// can run. Errors: Q6010..Q6013 (manifest), Q6012 (version), Q6014 (cannot
+  /// load), Q6015 (no code for the target, or no variant runs here; names the
+  /// missing features), Q6016 (manifest and code disagree).
+  static Expected<std::shared_ptr<const Module>>
+  open(const std::string &path, std::string_view target = "cpu");
   ~Module();
 
   const Manifest &manifest() const { return info; }
   const std::string &path() const { return file; }
-  const TargetInfo &target() const { return *info.findTarget("cpu"); }
-  /// The instruction-set level that runs.
+  /// The target that the module was opened for.
+  const TargetInfo &target() const { return *targetInfo; }
+  /// The instruction-set level that runs; empty for targets without levels.
   const std::string &level() const { return variantLevel; }
+  /// "cpu-amx", "cuda": target and level.
+  std::string variantName() const;
   /// The code of entry `index` (of Manifest::entries).
-  qrt_entry entry(int index) const { return entries[index]; }
+  qrt_entry entry(int index) const { return code->entries[index]; }
+  /// Kernels and images of targets that launch.
+  const qrt_variant &variant() const { return *code; }
+  /// The size of the arena of entry `index` on this target.
+  int64_t arenaBytes(int index) const;
 
   Module(const Module &) = delete;
   Module &operator=(const Module &) = delete;
@@ -47,7 +56,8 @@ private:
   std::string file;
   Manifest info;
   void *handle = nullptr;
-  const qrt_entry *entries = nullptr;
+  const TargetInfo *targetInfo = nullptr;
+  const qrt_variant *code = nullptr;
   std::string variantLevel;
 };
 

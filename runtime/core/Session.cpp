@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/core/Session.h"
+#include "runtime/core/Progress.h"
 #include "runtime/core/Suggest.h"
 
 #include <algorithm>
-#include <cstring>
 #include <fmt/ranges.h>
 
 using namespace qrt;
@@ -35,6 +35,46 @@ Error unknownEntry(const Module &module, std::string_view name) {
   return makeError(6032, module.path(),
                    "the module has no entry point '{}' (it has {}){}", name,
                    fmt::join(names, ", "), didYouMean(name, names));
+}
+
+/// Lays out the inputs and outputs of an entry at their largest; returns the
+/// bytes of all.
+int64_t planStaging(const EntryInfo &entry, std::vector<int64_t> &offsets) {
+  offsets.assign(entry.slots, -1);
+  int64_t total = 0;
+  for (const ArgInfo &arg : entry.args) {
+    if (isState(arg.role))
+      continue;
+    offsets[arg.slot] = total;
+    int64_t bytes = entry.elements(arg) * bytesOf(arg.dtype);
+    total = std::min(alignUp(total + bytes, 256), kMaxBytes);
+  }
+  return total;
+}
+
+/// Refuses what a device with memory of its own cannot hold.
+Status checkFits(Device &device,
+                 const std::vector<std::pair<std::string, int64_t>> &sizes,
+                 const std::string &where) {
+  QRT_ASSIGN_OR_RETURN(std::optional<int64_t> available,
+                       device.availableBytes());
+  if (!available)
+    return Status::success();
+  int64_t total = 0;
+  std::vector<std::string> parts;
+  for (const auto &[name, bytes] : sizes) {
+    total += bytes;
+    if (bytes > 0)
+      parts.push_back(fmt::format("{} {}", name, formatBytes(double(bytes))));
+  }
+  if (total <= *available)
+    return Status::success();
+  return makeError(6001, where,
+                   "out of memory: the module needs {} on {}, of which {} are "
+                   "free ({}); compile it with a smaller train.batch, "
+                   "infer.context or memory.budget, or choose another device",
+                   formatBytes(double(total)), device.name(),
+                   formatBytes(double(*available)), fmt::join(parts, ", "));
 }
 
 } // namespace
@@ -71,7 +111,7 @@ Session::create(std::shared_ptr<const Module> module, Device &device,
     if (index < 0)
       return unknownEntry(*session->code, name);
     const EntryInfo &entry = manifest.entries[index];
-    arenaBytes = std::max(arenaBytes, entry.arenaBytes);
+    arenaBytes = std::max(arenaBytes, session->code->arenaBytes(index));
     for (const ArgInfo &arg : entry.args) {
       if (!isState(arg.role))
         continue;
@@ -89,19 +129,39 @@ Session::create(std::shared_ptr<const Module> module, Device &device,
       }
     }
   }
+  std::vector<std::pair<std::string, int64_t>> sizes;
   for (auto &[name, plan] : plans) {
     if (plan.total > kMaxBytes)
       return makeError(6001, session->code->path(),
                        "out of memory: {} needs more than {} bytes", name,
                        kMaxBytes);
+    sizes.emplace_back(name, plan.total);
+  }
+  sizes.emplace_back("arena", arenaBytes);
+  std::map<int, int64_t> stagingBytes;
+  if (!device.sharesHostMemory())
+    for (const std::string &name : entries) {
+      int index = manifest.findEntry(name);
+      auto [it, isNew] = session->staging.try_emplace(index);
+      if (!isNew)
+        continue;
+      stagingBytes[index] =
+          planStaging(manifest.entries[index], it->second.offsets);
+      sizes.emplace_back("inputs and outputs of " + name, stagingBytes[index]);
+    }
+  QRT_RETURN_IF_ERROR(checkFits(device, sizes, session->code->path()));
+  for (auto &[name, plan] : plans) {
     Group &group = session->groups[name];
-    QRT_ASSIGN_OR_RETURN(group.buffer, Buffer::allocate(plan.total, name));
+    QRT_ASSIGN_OR_RETURN(group.buffer, device.allocate(plan.total, name));
     group.offsets = std::move(plan.offsets);
   }
   QRT_ASSIGN_OR_RETURN(session->arena,
-                       Buffer::allocate(arenaBytes, "the arena"));
-  QRT_RETURN_IF_ERROR(
-      device.reserveScratch(session->code->target().workerScratchBytes));
+                       device.allocate(arenaBytes, "the arena"));
+  for (auto &[index, item] : session->staging) {
+    QRT_ASSIGN_OR_RETURN(item.buffer, device.allocate(stagingBytes[index],
+                                                      "inputs and outputs"));
+  }
+  QRT_RETURN_IF_ERROR(device.load(*session->code));
   return session;
 }
 
@@ -142,14 +202,24 @@ void *Session::cache(std::string_view name) const {
   return it == groups.end() ? nullptr : it->second.find(name);
 }
 
-void Session::clearGradients() {
-  if (auto it = groups.find("gradient"); it != groups.end())
-    std::memset(it->second.buffer.data(), 0, it->second.buffer.size());
+Status Session::clear(std::string_view group) {
+  auto it = groups.find(group);
+  if (it == groups.end())
+    return Status::success();
+  return home->zero(it->second.buffer.data(), it->second.buffer.size());
 }
 
-void Session::clearCaches() {
-  if (auto it = groups.find("cache"); it != groups.end())
-    std::memset(it->second.buffer.data(), 0, it->second.buffer.size());
+Status Session::clearGradients() { return clear("gradient"); }
+
+Status Session::clearCaches() { return clear("cache"); }
+
+std::vector<std::pair<std::string, const DeviceBuffer *>>
+Session::memory(std::string_view prefix) const {
+  std::vector<std::pair<std::string, const DeviceBuffer *>> result;
+  for (const auto &[name, group] : groups)
+    if (std::string_view(name).substr(0, prefix.size()) == prefix)
+      result.emplace_back(name, &group.buffer);
+  return result;
 }
 
 void *Session::stateOf(const ArgInfo &arg) const {
@@ -167,8 +237,9 @@ Expected<EntryCall> Session::prepare(std::string_view name) {
   EntryCall call;
   call.session = this;
   call.entry = &manifest().entries[index];
-  call.code = code->entry(index);
+  call.index = index;
   call.slots.assign(call.entry->slots, nullptr);
+  call.hostPointers.assign(call.entry->slots, nullptr);
   for (const ExtentInfo &extent : call.entry->extents)
     call.extents.push_back(extent.max);
   for (const ArgInfo &arg : call.entry->args) {
@@ -179,6 +250,10 @@ Expected<EntryCall> Session::prepare(std::string_view name) {
     for (int64_t i = 0; i < arg.count; ++i)
       call.slots[arg.slot + i] = base + i * stride;
   }
+  if (auto it = staging.find(index); it != staging.end())
+    for (size_t slot = 0; slot < call.slots.size(); ++slot)
+      if (it->second.offsets[slot] >= 0)
+        call.slots[slot] = it->second.buffer.data() + it->second.offsets[slot];
   return call;
 }
 
@@ -198,25 +273,27 @@ int64_t Session::allocatedBytes() const {
   int64_t total = arena.size();
   for (const auto &[name, group] : groups)
     total += group.buffer.size();
+  for (const auto &[entry, item] : staging)
+    total += item.buffer.size();
   return total;
 }
 
 void EntryCall::bindInput(std::string_view name, const void *data) {
   if (const ArgInfo *arg = entry->findArg(ArgRole::Input, name))
-    slots[arg->slot] = const_cast<void *>(data);
+    hostPointers[arg->slot] = const_cast<void *>(data);
 }
 
 void EntryCall::bindOutput(std::string_view name, void *data) {
   if (const ArgInfo *arg = entry->findArg(ArgRole::Output, name))
-    slots[arg->slot] = data;
+    hostPointers[arg->slot] = data;
 }
 
 void EntryCall::setExtent(std::string_view name, int64_t value) {
-  if (int index = entry->findExtent(name); index >= 0)
-    extents[index] = value;
+  if (int extent = entry->findExtent(name); extent >= 0)
+    extents[extent] = value;
 }
 
-Status EntryCall::run() {
+Status EntryCall::check() const {
   for (size_t i = 0; i < extents.size(); ++i)
     if (extents[i] < 1 || extents[i] > entry->extents[i].max)
       return makeError(6030, "",
@@ -224,16 +301,43 @@ Status EntryCall::run() {
                        "1 to {}",
                        entry->name, entry->extents[i].name, extents[i],
                        entry->extents[i].max);
-  for (const ArgInfo &arg : entry->args)
+  for (const ArgInfo &arg : entry->args) {
+    const std::vector<void *> &bound = isState(arg.role) ? slots : hostPointers;
     for (int64_t i = 0; i < arg.count; ++i)
-      if (!slots[arg.slot + i])
+      if (!bound[arg.slot + i])
         return makeError(6030, "", "entry point '{}' needs the {} '{}'",
                          entry->name, nameOf(arg.role), arg.name);
-  qrt_call call{slots.data(), extents.data(), session->arena.data()};
-  int32_t code = this->code(session->home->context(), &call);
-  if (code != QRT_E_OK)
-    return makeError(6031, "", "entry point '{}' failed with code {}{}",
-                     entry->name, code,
-                     code == QRT_E_COLLECTIVE ? " (a collective failed)" : "");
+  }
   return Status::success();
+}
+
+Status EntryCall::start() {
+  QRT_RETURN_IF_ERROR(check());
+  Device &device = *session->home;
+  bool shared = device.sharesHostMemory();
+  auto bytesAt = [this](const ArgInfo &arg) {
+    return entry->elements(arg, extents.data()) * bytesOf(arg.dtype);
+  };
+  for (const ArgInfo &arg : entry->args) {
+    if (isState(arg.role))
+      continue;
+    if (shared)
+      slots[arg.slot] = hostPointers[arg.slot];
+    else if (arg.role == ArgRole::Input)
+      QRT_RETURN_IF_ERROR(
+          device.upload(slots[arg.slot], hostPointers[arg.slot], bytesAt(arg)));
+  }
+  qrt_call call{slots.data(), extents.data(), session->arena.data()};
+  QRT_RETURN_IF_ERROR(device.call(*session->code, index, call));
+  if (!shared)
+    for (const ArgInfo &arg : entry->args)
+      if (arg.role == ArgRole::Output)
+        QRT_RETURN_IF_ERROR(device.download(hostPointers[arg.slot],
+                                            slots[arg.slot], bytesAt(arg)));
+  return Status::success();
+}
+
+Status EntryCall::run() {
+  QRT_RETURN_IF_ERROR(start());
+  return session->synchronize();
 }

@@ -12,7 +12,6 @@
 #ifndef QWEN_RUNTIME_CORE_SESSION_H
 #define QWEN_RUNTIME_CORE_SESSION_H
 
-#include "runtime/core/Buffer.h"
 #include "runtime/core/Device.h"
 #include "runtime/core/Module.h"
 
@@ -27,8 +26,8 @@ namespace qrt {
 class Session;
 
 /// One entry point with its arguments bound. Persistent arguments are bound by
-/// the session; inputs and outputs by the caller, who keeps them alive. The
-/// pointers stay bound, so a call in a loop binds once.
+/// the session; inputs and outputs, in memory of the host, by the caller, who
+/// keeps them alive. The pointers stay bound, so a call in a loop binds once.
 class EntryCall {
 public:
   const EntryInfo &info() const { return *entry; }
@@ -41,25 +40,37 @@ public:
   /// its maximum (run() checks).
   void setExtent(std::string_view name, int64_t value);
 
-  /// Calls the entry. Errors: Q6030 (an argument is not bound, an extent out of
-  /// range), Q6031 (the entry failed).
+  /// Calls the entry and waits for its outputs. Errors: Q6030 (an argument is
+  /// not bound, an extent out of range), Q6031 (the entry failed), those of the
+  /// device.
   Status run();
+
+  /// As run(), but the outputs are written only when the device has been
+  /// synchronised (Session::synchronize); inputs may change at once. Several
+  /// calls may be started one after the other.
+  Status start();
 
 private:
   friend class Session;
   EntryCall() = default;
 
+  Status check() const;
+
   Session *session = nullptr;
   const EntryInfo *entry = nullptr;
-  qrt_entry code = nullptr;
+  int index = -1;
+  /// What the entry gets: addresses of the device.
   std::vector<void *> slots;
+  /// The caller's memory for each input and output, by slot.
+  std::vector<void *> hostPointers;
   std::vector<int64_t> extents;
 };
 
 class Session {
 public:
-  /// Allocates what `entries` need. An entry that the module lacks is an error
-  /// (Q6032) that names those it has.
+  /// Allocates what `entries` need on the device. An entry that the module
+  /// lacks is an error (Q6032) that names those it has; when all of it together
+  /// is more than the device has, nothing is allocated (Q6001).
   static Expected<std::unique_ptr<Session>>
   create(std::shared_ptr<const Module> module, Device &device,
          const std::vector<std::string> &entries);
@@ -70,8 +81,9 @@ public:
 
   /// Whether any of the session's entries uses this storage.
   bool hasStorage(std::string_view storage) const;
-  /// The first element of a parameter's storage, all layers contiguous; null if
-  /// it is not allocated. Storages of one type are the same memory.
+  /// The first element of a parameter's storage, all layers contiguous, in the
+  /// device's memory (HostState.h has the ways to it); null if it is not
+  /// allocated. Storages of one type are the same memory.
   void *parameter(int index, std::string_view storage) const;
   float *gradient(int index) const;
   /// `which` is 1 or 2.
@@ -79,8 +91,17 @@ public:
   /// The cache `name`, all layers; null if no entry has it.
   void *cache(std::string_view name) const;
 
-  void clearGradients();
-  void clearCaches();
+  /// The memory of all arrays of one kind, for the kinds whose name begins with
+  /// `prefix`: "parameter.master" (and so on by storage), "gradient",
+  /// "moment1", "moment2", "cache".
+  std::vector<std::pair<std::string, const DeviceBuffer *>>
+  memory(std::string_view prefix) const;
+
+  Status clearGradients();
+  Status clearCaches();
+
+  /// Waits for all calls that were started.
+  Status synchronize() { return home->synchronize(); }
 
   /// A call of one of the session's entries.
   Expected<EntryCall> prepare(std::string_view entry);
@@ -98,7 +119,7 @@ private:
 
   /// Arrays of one kind in one block of memory.
   struct Group {
-    Buffer buffer;
+    DeviceBuffer buffer;
     std::map<std::string, int64_t, std::less<>> offsets;
     void *find(std::string_view name) const {
       auto it = offsets.find(name);
@@ -108,12 +129,20 @@ private:
   /// The block for an argument's state: storage, or role.
   static std::string groupOf(const ArgInfo &arg, const Manifest &manifest);
   void *stateOf(const ArgInfo &arg) const;
+  Status clear(std::string_view group);
 
   std::shared_ptr<const Module> code;
   Device *home = nullptr;
   std::vector<std::string> entryNames;
   std::map<std::string, Group, std::less<>> groups;
-  Buffer arena;
+  DeviceBuffer arena;
+  /// Inputs and outputs of an entry on a device with memory of its own: one
+  /// place for each slot that has one, the same in every call.
+  struct Staging {
+    DeviceBuffer buffer;
+    std::vector<int64_t> offsets; ///< by slot; -1: no input or output
+  };
+  std::map<int, Staging> staging; ///< by index of the entry
 };
 
 } // namespace qrt

@@ -16,7 +16,8 @@ CheckpointSaver::~CheckpointSaver() {
     worker.join();
 }
 
-/// Lets `data` point to a copy of the state. False without memory for it.
+/// Lets `data` point to a copy of the state. False without memory for it, or if
+/// the state cannot be read.
 bool CheckpointSaver::copyState(CheckpointData &data) {
   const auto &parameters = *data.parameters;
   offsets.assign(1, 0);
@@ -38,9 +39,13 @@ bool CheckpointSaver::copyState(CheckpointData &data) {
     auto *to = reinterpret_cast<float *>(copies[i].data());
     for (size_t p = 0; p < parameters.size(); ++p) {
       int64_t size = parameters[p].elementsPerLayer();
-      for (int64_t layer = 0; layer < parameters[p].layerCount(); ++layer)
-        std::memcpy(to + offsets[p] + layer * size, source(p, layer),
+      for (int64_t layer = 0; layer < parameters[p].layerCount(); ++layer) {
+        auto matrix = source(p, layer);
+        if (!matrix)
+          return false;
+        std::memcpy(to + offsets[p] + layer * size, *matrix,
                     static_cast<size_t>(size) * sizeof(float));
+      }
     }
     source = [this, to, &parameters](size_t p, int64_t layer) -> const float * {
       return to + offsets[p] + layer * parameters[p].elementsPerLayer();

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/train/TrainStep.h"
+#include "runtime/core/HostState.h"
 
 #include <cmath>
 
@@ -37,30 +38,36 @@ Expected<StepBatch> StepBatch::fetch(Batches &data, int64_t first, int64_t rows,
 Expected<double> SessionStep::accumulate(const StepBatch &batch) {
   auto inverse = static_cast<float>(1.0 / double(batch.count));
   QRT_ASSIGN_OR_RETURN(EntryCall micro, session.prepare("micro_step"));
-  float loss = 0;
+  std::vector<float> losses(batch.accumulate);
   micro.bindInput("inv_count", &inverse);
-  micro.bindOutput("loss", &loss);
   micro.setExtent("batch", batch.rows);
   micro.setExtent("sequence", batch.sequence);
-  double nats = 0;
   int64_t size = batch.rows * batch.sequence;
   for (int64_t i = 0; i < batch.accumulate; ++i) {
     micro.bindInput("tokens", batch.tokens.data() + i * size);
     micro.bindInput("targets", batch.targets.data() + i * size);
     if (!batch.documents.empty())
       micro.bindInput("documents", batch.documents.data() + i * size);
-    QRT_RETURN_IF_ERROR(micro.run());
-    nats += loss;
+    micro.bindOutput("loss", &losses[i]);
+    QRT_RETURN_IF_ERROR(micro.start());
   }
+  QRT_RETURN_IF_ERROR(session.synchronize());
+  double nats = 0;
+  for (float loss : losses)
+    nats += loss;
   return nats;
 }
 
 Expected<double> SessionStep::gradientNorm() {
   double squares = 0;
   const auto &parameters = session.manifest().parameters;
+  StateReader reader(session);
   for (size_t p = 0; p < parameters.size(); ++p) {
-    const float *gradient = session.gradient(static_cast<int>(p));
-    for (int64_t i = 0, n = parameters[p].elements(); i < n; ++i)
+    int64_t count = parameters[p].elements();
+    QRT_ASSIGN_OR_RETURN(
+        const float *gradient,
+        reader.read(session.gradient(static_cast<int>(p)), count));
+    for (int64_t i = 0; i < count; ++i)
       squares += double(gradient[i]) * double(gradient[i]);
   }
   return std::sqrt(squares);

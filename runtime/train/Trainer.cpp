@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/train/Trainer.h"
+#include "runtime/core/HostState.h"
 #include "runtime/core/Signals.h"
 #include "runtime/train/DeviceMetrics.h"
 
@@ -227,6 +228,7 @@ Status Trainer::logConfig() {
   config["flops_per_token"] = session.manifest().flopsPerToken.train;
   config["dtype"] = nameOf(session.manifest().dtype);
   config["build_id"] = session.manifest().buildId;
+  config["device"] = session.device().name();
   config["level"] = session.module().level();
   config["peak_tflops"] = orNull(options.peakTflops);
   return metrics.write(config);
@@ -343,14 +345,17 @@ Status Trainer::resume(const std::string &checkpoint, bool acceptChanges) {
                      "on all the same with --accept-changes:{}",
                      changed);
   const auto &parameters = session.manifest().parameters;
+  QRT_ASSIGN_OR_RETURN(StateWriter writer,
+                       StateWriter::create(session, "moment"));
   auto momentOf = [&](int which) {
-    return [this, &parameters, which](size_t p, int64_t layer) {
-      return session.moment(which, static_cast<int>(p)) +
-             layer * parameters[p].elementsPerLayer();
+    return [&, which](size_t p, int64_t layer) {
+      return writer.hostAddress(session.moment(which, static_cast<int>(p)) +
+                                layer * parameters[p].elementsPerLayer());
     };
   };
   QRT_RETURN_IF_ERROR(
       loadMoments(checkpoint, parameters, momentOf(1), momentOf(2)));
+  QRT_RETURN_IF_ERROR(writer.finish());
   done = savedStep = state.step;
   sequences = state.sequences;
   auto integer = [&](const char *key, int64_t otherwise) {
@@ -370,10 +375,11 @@ Status Trainer::resume(const std::string &checkpoint, bool acceptChanges) {
 
 CheckpointData Trainer::state() {
   const Manifest &manifest = session.manifest();
+  auto reader = std::make_shared<StateReader>(session);
   auto at = [&](auto base) {
-    return [base, &manifest](size_t p, int64_t layer) -> const float * {
-      return base(static_cast<int>(p)) +
-             layer * manifest.parameters[p].elementsPerLayer();
+    return [base, &manifest, reader](size_t p, int64_t layer) {
+      int64_t size = manifest.parameters[p].elementsPerLayer();
+      return reader->read(base(static_cast<int>(p)) + layer * size, size);
     };
   };
   CheckpointData checkpoint;
@@ -436,11 +442,16 @@ void Trainer::report(std::optional<CheckpointSaver::Outcome> outcome) {
 
 bool Trainer::isFinite() const {
   const auto &parameters = session.manifest().parameters;
+  StateReader reader(session);
   for (size_t p = 0; p < parameters.size(); ++p) {
-    const auto *values = static_cast<const float *>(
-        session.parameter(static_cast<int>(p), "master"));
-    for (int64_t i = 0, n = parameters[p].elements(); i < n; ++i)
-      if (!std::isfinite(values[i]))
+    int64_t count = parameters[p].elements();
+    auto values = reader.read(static_cast<const float *>(session.parameter(
+                                  static_cast<int>(p), "master")),
+                              count);
+    if (!values)
+      return false;
+    for (int64_t i = 0; i < count; ++i)
+      if (!std::isfinite((*values)[i]))
         return false;
   }
   return true;

@@ -557,26 +557,22 @@ parameterTensors(const std::vector<ParameterInfo> &parameters,
     output.name = prefix + tensor.name;
     output.dtype = "F32";
     output.shape = tensor.shape;
-    const Piece &only = tensor.pieces.front();
-    if (tensor.pieces.size() == 1 && only.region.isPlain()) {
-      output.data = data(only.parameter, only.layer);
-    } else {
-      output.produce = [pieces = tensor.pieces, data](int64_t begin,
-                                                      int64_t end, void *to) {
-        auto *rows = static_cast<float *>(to);
-        for (const Piece &piece : pieces) {
-          const ViewRegion &r = piece.region;
-          int64_t from = std::max(begin, r.firstRow);
-          int64_t last = std::min(end, r.firstRow + r.numRows);
-          if (from < last)
-            r.gather(from - r.firstRow, last - r.firstRow,
-                     data(piece.parameter, piece.layer),
-                     rows + (from - begin) * r.fileCols + r.firstCol,
-                     r.fileCols);
-        }
-        return Status::success();
-      };
-    }
+    output.produce = [pieces = std::move(tensor.pieces),
+                      data](int64_t begin, int64_t end, void *to) -> Status {
+      auto *rows = static_cast<float *>(to);
+      for (const Piece &piece : pieces) {
+        const ViewRegion &r = piece.region;
+        int64_t from = std::max(begin, r.firstRow);
+        int64_t last = std::min(end, r.firstRow + r.numRows);
+        if (from >= last)
+          continue;
+        QRT_ASSIGN_OR_RETURN(const float *matrix,
+                             data(piece.parameter, piece.layer));
+        r.gather(from - r.firstRow, last - r.firstRow, matrix,
+                 rows + (from - begin) * r.fileCols + r.firstCol, r.fileCols);
+      }
+      return Status::success();
+    };
     outputs.push_back(std::move(output));
   }
   return outputs;

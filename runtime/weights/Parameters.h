@@ -33,8 +33,9 @@ namespace qrt {
 /// manifest's list), row-major f32.
 using ParameterPointer =
     std::function<float *(size_t parameter, int64_t layer)>;
+/// The same for reading: valid until the third call after this one.
 using ConstParameterPointer =
-    std::function<const float *(size_t parameter, int64_t layer)>;
+    std::function<Expected<const float *>(size_t parameter, int64_t layer)>;
 
 /// Where a matrix is loaded to, as F32 or rounded to BF16, or quantized; with
 /// neither not at all.

@@ -247,7 +247,7 @@ public:
             {"decode_tokens_per_s", decode.valueOrNull()},
             {"train_tokens_per_s", train.valueOrNull()},
             {"threads", model.device->pool().threads()},
-            {"target", "cpu-" + model.module->level()},
+            {"target", model.module->variantName()},
             {"limits",
              {{"read_bytes_per_s", limits.readBytesPerSecond},
               {"flops_per_s", limits.flopsPerSecond}}},

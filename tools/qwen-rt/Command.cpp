@@ -6,6 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "tools/qwen-rt/Command.h"
+#include "tools/qwen-rt/Devices.h"
+
+#include <fmt/ranges.h>
 
 using namespace qrt;
 
@@ -25,8 +28,19 @@ void qrt::addDeviceOptions(CLI::App &command, CommonOptions &common) {
       .add_option("--threads,-t", common.threads,
                   "threads of all devices together (default: all processors)")
       ->check(CLI::Range(1, 4096));
-  command.add_option("--device", common.device, "where the module runs (cpu)")
-      ->check(CLI::IsMember({"cpu"}));
+  std::vector<std::string> kinds = deviceKindNames();
+  command
+      .add_option_function<std::string>(
+          "--device",
+          [&common, kinds](const std::string &text) {
+            auto spec = parseDeviceSpec(text, kinds);
+            if (!spec)
+              throw CLI::ValidationError("--device", spec.error().message);
+            common.device = *spec;
+          },
+          fmt::format("where the module runs: {} (default: cpu)",
+                      fmt::join(kinds, ", ")))
+      ->type_name("DEVICE");
 }
 
 void qrt::addJsonOption(CLI::App &command, CommonOptions &common) {

@@ -24,6 +24,7 @@
 #ifndef QWEN_TOOLS_QWEN_RT_COMMAND_H
 #define QWEN_TOOLS_QWEN_RT_COMMAND_H
 
+#include "runtime/core/Device.h"
 #include "runtime/core/Error.h"
 
 #include <functional>
@@ -38,10 +39,10 @@ using CommandRunner = std::function<Expected<int>()>;
 
 /// Options that all subcommands share, and the one that was chosen.
 struct CommonOptions {
-  int threads = 0;            ///< 0: all processors this process may use
-  std::string device = "cpu"; ///< the only one so far
-  bool json = false;          ///< one JSON document on stdout
-  CommandRunner run;          ///< set by the chosen subcommand
+  int threads = 0;   ///< 0: all processors this process may use
+  DeviceSpec device; ///< where modules run
+  bool json = false; ///< one JSON document on stdout
+  CommandRunner run; ///< set by the chosen subcommand
 };
 
 /// Adds subcommand `name` under `parent` (the app, or another subcommand) with

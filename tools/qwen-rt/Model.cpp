@@ -6,9 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "tools/qwen-rt/Model.h"
+#include "runtime/core/HostState.h"
 #include "runtime/core/Json.h"
 #include "runtime/weights/Checkpoint.h"
 #include "runtime/weights/Parameters.h"
+#include "tools/qwen-rt/Devices.h"
 
 #include <filesystem>
 #include <set>
@@ -31,9 +33,11 @@ void qrt::addDataTypeOption(CLI::App &command, std::string &type) {
 Expected<Model> qrt::openModel(const std::string &path,
                                const CommonOptions &common) {
   Model model;
-  QRT_ASSIGN_OR_RETURN(model.module, Module::open(path));
-  QRT_ASSIGN_OR_RETURN(model.device,
-                       Device::create(threadsPerDevice(common.threads, 1)));
+  const DeviceKind *kind = findDeviceKind(common.device.kind);
+  QRT_ASSIGN_OR_RETURN(model.module, Module::open(path, common.device.kind));
+  QRT_ASSIGN_OR_RETURN(
+      model.device,
+      kind->create(common.device, threadsPerDevice(common.threads, 1)));
   return model;
 }
 
@@ -79,12 +83,13 @@ namespace {
 
 /// The quantized form of layer `layer` of parameter `p` whose numbers are in
 /// `storage` ("int8" or "int4").
-QuantizedMatrix quantizedTarget(Session &session, size_t p, int64_t layer,
+QuantizedMatrix quantizedTarget(Session &session, const StateWriter &writer,
+                                size_t p, int64_t layer,
                                 const std::string &storage) {
   const ParameterInfo &info = session.manifest().parameters[p];
   auto part = [&](const std::string &name) -> void * {
-    auto *base =
-        static_cast<char *>(session.parameter(static_cast<int>(p), name));
+    auto *base = writer.hostAddress(
+        static_cast<char *>(session.parameter(static_cast<int>(p), name)));
     return base ? base + layer * info.elementsPerLayer(name) *
                              bytesOf(info.storages.at(name))
                 : nullptr;
@@ -116,15 +121,18 @@ Status loadWithoutMasters(Model &model, Session &session) {
       if (!isPart)
         names.insert(storage);
     }
+  QRT_ASSIGN_OR_RETURN(StateWriter writer,
+                       StateWriter::create(session, "parameter."));
   for (const std::string &storage : names) {
     auto at = [&](size_t p, int64_t layer) {
-      auto *base =
-          static_cast<char *>(session.parameter(static_cast<int>(p), storage));
+      auto *base = writer.hostAddress(
+          static_cast<char *>(session.parameter(static_cast<int>(p), storage)));
       if (!base)
         return ParameterTarget{};
       if (storage == "int8" || storage == "int4")
-        return ParameterTarget{nullptr, DType::I8,
-                               quantizedTarget(session, p, layer, storage)};
+        return ParameterTarget{
+            nullptr, DType::I8,
+            quantizedTarget(session, writer, p, layer, storage)};
       DType type = parameters[p].storages.at(storage);
       return ParameterTarget{base + layer * parameters[p].elementsPerLayer() *
                                         bytesOf(type),
@@ -133,7 +141,7 @@ Status loadWithoutMasters(Model &model, Session &session) {
     QRT_RETURN_IF_ERROR(loadParametersAs(*model.weights, parameters, at,
                                          parallelTasks(*model.device)));
   }
-  return Status::success();
+  return writer.finish();
 }
 
 /// Whether the session holds f32 masters of all parameters.
@@ -165,13 +173,16 @@ qrt::createSession(Model &model, std::vector<std::string> entries) {
     QRT_RETURN_IF_ERROR(loadWithoutMasters(model, *session));
     return session;
   }
+  QRT_ASSIGN_OR_RETURN(StateWriter writer,
+                       StateWriter::create(*session, "parameter.master"));
   auto at = [&](size_t p, int64_t layer) {
-    return static_cast<float *>(
-               session->parameter(static_cast<int>(p), "master")) +
-           layer * parameters[p].elementsPerLayer();
+    return writer.hostAddress(static_cast<float *>(session->parameter(
+                                  static_cast<int>(p), "master")) +
+                              layer * parameters[p].elementsPerLayer());
   };
   QRT_RETURN_IF_ERROR(loadParameters(*model.weights, parameters, at,
                                      parallelTasks(*model.device)));
+  QRT_RETURN_IF_ERROR(writer.finish());
   QRT_RETURN_IF_ERROR(session->convertStorages());
   return session;
 }

@@ -8,6 +8,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/core/HostState.h"
 #include "runtime/core/Json.h"
 #include "runtime/core/Suggest.h"
 #include "runtime/weights/Parameters.h"
@@ -191,14 +192,16 @@ public:
 
   Status addGradients() {
     const auto &parameters = session.manifest().parameters;
-    QRT_ASSIGN_OR_RETURN(auto gradients,
-                         parameterTensors(
-                             parameters,
-                             [&](size_t p, int64_t layer) -> const float * {
-                               return session.gradient(static_cast<int>(p)) +
-                                      layer * parameters[p].elementsPerLayer();
-                             },
-                             "grad."));
+    QRT_ASSIGN_OR_RETURN(
+        auto gradients,
+        parameterTensors(
+            parameters,
+            [this, &parameters](size_t p, int64_t layer) {
+              int64_t size = parameters[p].elementsPerLayer();
+              return reader.read(
+                  session.gradient(static_cast<int>(p)) + layer * size, size);
+            },
+            "grad."));
     for (OutputTensor &tensor : gradients)
       results.push_back(std::move(tensor));
     return Status::success();
@@ -226,6 +229,7 @@ private:
   const RunOptions &options;
   const EntryInfo &info;
   Session &session;
+  StateReader reader{session};
   const SafetensorsFile &file;
   std::map<std::string, InputTensor> inputs;
   std::map<std::string, int64_t> extents;

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/core/HostState.h"
 #include "runtime/core/Session.h"
 #include "runtime/cpu/CpuFeatures.h"
 
@@ -27,25 +28,91 @@ std::shared_ptr<const Module> openModule(const char *path) {
   return module ? *module : nullptr;
 }
 
+/// A device with memory of its own: what it is asked to copy to the host comes
+/// only when it is synchronised, and its addresses are checked.
+class RemoteDevice : public Device {
+public:
+  explicit RemoteDevice(int threads) : Device(threads) {}
+  std::string_view target() const override { return "cpu"; }
+  std::string name() const override { return "remote"; }
+  bool sharesHostMemory() const override { return false; }
+  Expected<DeviceBuffer> allocate(int64_t bytes,
+                                  const std::string &purpose) override {
+    auto buffer = allocateOnHost(bytes, purpose);
+    if (buffer)
+      ranges.emplace_back(buffer->data(), buffer->data() + bytes);
+    return buffer;
+  }
+  Expected<std::optional<int64_t>> availableBytes() override { return limit; }
+  Status upload(void *to, const void *from, int64_t bytes) override {
+    EXPECT_TRUE(isMine(to, bytes) && !isMine(from, 1));
+    std::memcpy(to, from, bytes);
+    return Status::success();
+  }
+  Status download(void *to, const void *from, int64_t bytes) override {
+    EXPECT_TRUE(isMine(from, bytes) && !isMine(to, 1));
+    auto *begin = static_cast<const char *>(from);
+    pending.push_back({to, std::string(begin, begin + bytes)});
+    return Status::success();
+  }
+  Status zero(void *at, int64_t bytes) override {
+    EXPECT_TRUE(isMine(at, bytes));
+    std::memset(at, 0, bytes);
+    return Status::success();
+  }
+  Status synchronize() override {
+    for (auto &[to, bytes] : pending)
+      std::memcpy(to, bytes.data(), bytes.size());
+    pending.clear();
+    return Status::success();
+  }
+  Status load(const Module &module) override {
+    scratch.resize(4096);
+    pool().setScratch(scratch.data(), 64);
+    EXPECT_LE(module.target().workerScratchBytes, 64);
+    return Status::success();
+  }
+  Status call(const Module &module, int entry, const qrt_call &call) override {
+    for (int64_t i = 0; i < module.manifest().entries[entry].slots; ++i)
+      EXPECT_TRUE(isMine(call.args[i], 1));
+    return Device::call(module, entry, call);
+  }
+  std::optional<int64_t> limit;
+
+private:
+  bool isMine(const void *address, int64_t bytes) const {
+    auto *at = static_cast<const char *>(address);
+    for (auto &[begin, end] : ranges)
+      if (at >= begin && at + bytes <= end)
+        return true;
+    return false;
+  }
+  std::vector<std::pair<char *, char *>> ranges;
+  std::vector<std::pair<void *, std::string>> pending;
+  std::vector<float> scratch;
+};
+
 /// Fills the masters with small numbers that differ everywhere.
 void fill(Session &session) {
+  auto writer = StateWriter::create(session, "parameter.master");
+  ASSERT_TRUE(writer);
   for (int p = 0; p < 3; ++p) {
-    auto *values = static_cast<float *>(session.parameter(p, "master"));
+    auto *values = writer->hostAddress(
+        static_cast<float *>(session.parameter(p, "master")));
     int64_t n = session.manifest().parameters[p].elements();
     for (int64_t i = 0; i < n; ++i)
       values[i] = std::sin(float(i * (p + 3)) * 0.7f);
   }
+  ASSERT_TRUE(writer->finish());
   auto status = session.convertStorages();
   EXPECT_TRUE(status) << status.error().str();
 }
 
 /// Trains some steps; the losses, then all masters.
 std::vector<float> train(const std::shared_ptr<const Module> &module,
-                         int threads) {
-  auto device = Device::create(threads);
-  EXPECT_TRUE(device);
+                         Device &device) {
   auto session = Session::create(
-      module, **device, {"micro_step", "optimizer_step", "convert_storage"});
+      module, device, {"micro_step", "optimizer_step", "convert_storage"});
   EXPECT_TRUE(session) << session.error().str();
   fill(**session);
   std::vector<int32_t> tokens(kBatch * kSequence), targets(tokens.size());
@@ -86,12 +153,22 @@ std::vector<float> train(const std::shared_ptr<const Module> &module,
     EXPECT_GT(norm, 0);
     result.push_back(loss * inverse);
   }
+  StateReader reader(**session);
   for (int p = 0; p < 3; ++p) {
-    auto *values = static_cast<float *>((*session)->parameter(p, "master"));
-    result.insert(result.end(), values,
-                  values + module->manifest().parameters[p].elements());
+    int64_t count = module->manifest().parameters[p].elements();
+    auto values = reader.read(
+        static_cast<float *>((*session)->parameter(p, "master")), count);
+    EXPECT_TRUE(values);
+    result.insert(result.end(), *values, *values + count);
   }
   return result;
+}
+
+std::vector<float> train(const std::shared_ptr<const Module> &module,
+                         int threads) {
+  auto device = CpuDevice::create(threads);
+  EXPECT_TRUE(device);
+  return train(module, **device);
 }
 
 TEST(Module, TrainsWithTheSameBitsOnAnyNumberOfThreads) {
@@ -105,6 +182,54 @@ TEST(Module, TrainsWithTheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
+TEST(Module, TrainsOnADeviceWithMemoryOfItsOwn) {
+  for (const char *path : {TEST_MODULE_F32, TEST_MODULE_BF16}) {
+    auto module = openModule(path);
+    ASSERT_TRUE(module);
+    RemoteDevice device(1);
+    EXPECT_EQ(train(module, device), train(module, 1));
+    EXPECT_EQ(device.allocatedBytes(), 0);
+    EXPECT_GT(device.peakBytes(), 0);
+  }
+}
+
+TEST(Module, OutputsOfStartedCallsComeWithSynchronize) {
+  RemoteDevice device(1);
+  auto session = Session::create(openModule(TEST_MODULE_F32), device,
+                                 {"logits", "optimizer_step"});
+  ASSERT_TRUE(session);
+  fill(**session);
+  auto call = (*session)->prepare("logits");
+  ASSERT_TRUE(call);
+  call->setExtent("batch", 1);
+  call->setExtent("sequence", 1);
+  int32_t token = 3;
+  std::vector<float> first(kVocab, -1), second(kVocab, -1);
+  call->bindInput("tokens", &token);
+  call->bindOutput("logits", first.data());
+  ASSERT_TRUE(call->start());
+  token = 4;
+  call->bindOutput("logits", second.data());
+  ASSERT_TRUE(call->start());
+  EXPECT_EQ(first[0], -1);
+  ASSERT_TRUE((*session)->synchronize());
+  EXPECT_NE(first[0], -1);
+  EXPECT_NE(first, second);
+}
+
+TEST(Module, TooLittleMemoryIsRefusedBeforeAnyIsAllocated) {
+  RemoteDevice device(1);
+  device.limit = 4096;
+  auto session = Session::create(openModule(TEST_MODULE_F32), device,
+                                 {"micro_step", "optimizer_step"});
+  ASSERT_FALSE(session);
+  EXPECT_EQ(session.error().code, 6001);
+  for (const char *part : {"remote", "4.0 KiB", "arena", "moment1 "})
+    EXPECT_NE(session.error().message.find(part), std::string::npos)
+        << session.error().message;
+  EXPECT_EQ(device.peakBytes(), 0);
+}
+
 /// Trains any module some steps on its own device; the losses, then the bytes
 /// of all masters.
 std::string trainAny(const std::shared_ptr<const Module> &module) {
@@ -112,7 +237,7 @@ std::string trainAny(const std::shared_ptr<const Module> &module) {
   std::vector<std::string> entries = {"micro_step", "optimizer_step"};
   if (manifest.findEntry("convert_storage") >= 0)
     entries.push_back("convert_storage");
-  auto device = Device::create(2);
+  auto device = CpuDevice::create(2);
   auto session = Session::create(module, **device, entries);
   EXPECT_TRUE(session) << session.error().str();
   for (size_t p = 0; p < manifest.parameters.size(); ++p) {
@@ -172,7 +297,7 @@ TEST(Module, TwoDevicesInOneProcess) {
 }
 
 TEST(Module, StoragesOfOneTypeAreOneMemory) {
-  auto device = Device::create(1);
+  auto device = CpuDevice::create(1);
   auto f32 = Session::create(openModule(TEST_MODULE_F32), **device,
                              {"micro_step", "optimizer_step"});
   ASSERT_TRUE(f32);
@@ -192,7 +317,7 @@ TEST(Module, StoragesOfOneTypeAreOneMemory) {
 }
 
 TEST(Module, CallsAreChecked) {
-  auto device = Device::create(1);
+  auto device = CpuDevice::create(1);
   auto session =
       Session::create(openModule(TEST_MODULE_F32), **device, {"logits"});
   ASSERT_TRUE(session);
@@ -213,7 +338,7 @@ TEST(Module, CallsAreChecked) {
 }
 
 TEST(Module, SmallerExtentsGiveTheSameLogits) {
-  auto device = Device::create(2);
+  auto device = CpuDevice::create(2);
   auto session =
       Session::create(openModule(TEST_MODULE_F32), **device,
                       {"logits", "optimizer_step", "convert_storage"});
@@ -255,6 +380,29 @@ TEST(Module, MissingFeaturesAreNamed) {
   EXPECT_NE(none.error().message.find("x86-64-v4 needs avx512f"),
             std::string::npos)
       << none.error().message;
+}
+
+TEST(Module, AnotherTargetIsNamed) {
+  auto module = Module::open(TEST_MODULE_F32, "cuda");
+  ASSERT_FALSE(module);
+  EXPECT_EQ(module.error().code, 6015);
+  EXPECT_NE(module.error().message.find("no code for target cuda (it has cpu)"),
+            std::string::npos)
+      << module.error().message;
+}
+
+TEST(Device, NamesAreRead) {
+  std::vector<std::string> kinds = {"cpu", "cuda"};
+  EXPECT_EQ(parseDeviceSpec("cpu", kinds)->kind, "cpu");
+  EXPECT_FALSE(parseDeviceSpec("cuda", kinds)->index);
+  EXPECT_EQ(*parseDeviceSpec("cuda:12", kinds)->index, 12);
+  for (const char *bad :
+       {"", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "cuda:99999"})
+    EXPECT_FALSE(parseDeviceSpec(bad, kinds)) << bad;
+  auto typo = parseDeviceSpec("cdua", kinds);
+  ASSERT_FALSE(typo);
+  EXPECT_NE(typo.error().message.find("did you mean 'cuda'"),
+            std::string::npos);
 }
 
 TEST(Device, ThreadsAreDivided) {

@@ -22,7 +22,7 @@ protected:
   void SetUp() override {
     auto module = Module::open(TEST_MODULE_F32);
     ASSERT_TRUE(module) << module.error().str();
-    device = std::move(*Device::create(2));
+    device = std::move(*CpuDevice::create(2));
     auto made =
         Session::create(*module, *device, {"prefill", "decode", "logits"});
     ASSERT_TRUE(made) << made.error().str();

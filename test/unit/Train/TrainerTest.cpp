@@ -73,7 +73,7 @@ protected:
                             int64_t steps = 24, int threads = 2,
                             const char *path = TEST_MODULE_F32) {
     auto run = std::make_unique<Run>();
-    run->device = std::move(*Device::create(threads));
+    run->device = std::move(*CpuDevice::create(threads));
     auto module = Module::open(path);
     EXPECT_TRUE(module) << module.error().str();
     auto session = Session::create(*module, *run->device,

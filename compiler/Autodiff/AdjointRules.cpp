@@ -122,7 +122,8 @@ static void adjoint(AttentionOp op, Adjoint &a) {
       a.b, op.getLoc(), op.getQ().getType(), op.getK().getType(),
       op.getV().getType(), a.grad(op.getResult()), a.read(op.getQ()),
       a.read(op.getK()), a.read(op.getV()), a.read(op.getResult()),
-      a.read(op.getLse()), op.getScale());
+      a.read(op.getLse()), op.getStarts() ? a.read(op.getStarts()) : Value(),
+      op.getScaleAttr(), op.getWindowAttr());
   a.add(op.getQ(), grads.getDq());
   a.add(op.getK(), grads.getDk());
   a.add(op.getV(), grads.getDv());
@@ -158,10 +159,10 @@ static void adjoint(SoftcapOp op, Adjoint &a) {
 //===----------------------------------------------------------------------===//
 
 static void adjoint(CrossEntropyOp op, Adjoint &a) {
-  a.add(op.getLogits(),
-        CrossEntropyGradOp::create(
-            a.b, op.getLoc(), op.getLogits().getType(), a.read(op.getLogits()),
-            a.read(op.getTargets()), a.grad(op.getLoss())));
+  a.add(op.getLogits(), CrossEntropyGradOp::create(
+                            a.b, op.getLoc(), op.getLogits().getType(),
+                            a.read(op.getLogits()), a.read(op.getTargets()),
+                            a.grad(op.getLoss()), op.getZWeightAttr()));
 }
 
 static void adjoint(LinearCrossEntropyOp op, Adjoint &a) {
@@ -171,7 +172,8 @@ static void adjoint(LinearCrossEntropyOp op, Adjoint &a) {
   a.addWeight(op.getWeight(), [&](Value acc) -> Value {
     auto grads = LinearCrossEntropyGradOp::create(
         a.b, op.getLoc(), op.getLoss().getType(), op.getX().getType(),
-        acc.getType(), x, weight, targets, seed, acc, op.getCapAttr());
+        acc.getType(), x, weight, targets, seed, acc, op.getCapAttr(),
+        op.getZWeightAttr());
     dx = grads.getDx();
     a.replace(op.getLoss(), grads.getLoss());
     return grads.getResult();

@@ -13,10 +13,11 @@ include "mlir/Pass/PassBase.td"
 def ReverseAutodiff : Pass<"reverse-autodiff", "::mlir::ModuleOp"> {
   let summary = "makes the training step from the loss";
   let description = [{
-    From the function `from` (tokens, targets) -> (loss, ...) makes the entry
-    `micro_step` (tokens, targets, inv_count, gradients...) -> (loss,
+    From the function `from` (tokens, targets, documents) -> (loss, ...) makes the entry
+    `micro_step` (tokens, targets, documents, inv_count, gradients...) -> (loss,
     gradients...): the gradient of `inv_count x loss` by every parameter, added to the
-    gradients given. Rules are in AdjointRules.cpp, one for each op. Of the layers' values just
+    gradients given. A z-loss stays in `micro_step` only: what `from` measures is the cross entropy.
+    Rules are in AdjointRules.cpp, one for each op. Of the layers' values just
     those are saved (stacked results of `qwen.layers`) that a rule reads; views and
     parameters are read again instead.
 

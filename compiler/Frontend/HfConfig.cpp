@@ -374,9 +374,11 @@ void Resolver::buildHfConfig() {
   const Node *keys = hf.get("keys"), *write = hf.get("write");
   const Node *architectures = hf.get("architectures");
   const Node *modelType = hf.get("model_type"), *ropeSection = hf.get("rope");
+  const Node *window = hf.get("window");
   hf.get("accept");
   hf.finish();
-  for (auto [node, name] : {std::pair(keys, "hf.keys"), {write, "hf.write"}})
+  for (auto [node, name] :
+       {std::pair(keys, "hf.keys"), {write, "hf.write"}, {window, "hf.window"}})
     if (node && !node->isMap())
       return error(1004, node->loc,
                    llvm::Twine("expected a map for '") + name + "', got " +
@@ -390,6 +392,12 @@ void Resolver::buildHfConfig() {
                                : llvm::json::Array{nodeToJson(*architectures)};
   if (modelType)
     out["model_type"] = nodeToJson(*modelType);
+  if (spec.window) {
+    out["sliding_window"] = spec.window;
+    if (window)
+      for (const NodeEntry &entry : window->entries)
+        out[entry.key] = nodeToJson(entry.value);
+  }
   // Checkpoints hold the f32 masters. Both spellings, for transformers 4 and 5.
   out["dtype"] = "float32";
   out["torch_dtype"] = "float32";

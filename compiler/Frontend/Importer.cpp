@@ -38,6 +38,7 @@ private:
   struct Argument {
     StringRef name, role;
     Type type;
+    bool optional = false;
   };
 
   Location locOf(const SourceLoc &loc) {
@@ -76,7 +77,7 @@ private:
   /// Length of activations; 1 behind the choice of the last token.
   int64_t length = 0;
 
-  Value tokens, start, lengths, positionIds;
+  Value tokens, start, lengths, documentStarts, positionIds;
   SmallVector<Value> caches;     // arguments, then states, then results
   SmallVector<Value> layerCache; // of the iteration being built
   unsigned nextCache = 0;
@@ -138,8 +139,8 @@ Value EntryBuilder::heads(Value value, const Axis &axis, Location loc) {
 
 Value EntryBuilder::positions(Location loc) {
   if (!positionIds)
-    positionIds =
-        PositionsOp::create(b, loc, rows({}, b.getI32Type(), sequence), start);
+    positionIds = PositionsOp::create(
+        b, loc, rows({}, b.getI32Type(), sequence), start, documentStarts);
   return positionIds;
 }
 
@@ -166,9 +167,10 @@ Value EntryBuilder::buildAttention(const GraphOp &op, const Graph &graph,
   for (unsigned i = 0; i < 3; ++i)
     qkv[i] = heads(values[op.inputs[i]], graph.values[op.inputs[i]], loc);
   auto scale = b.getF64FloatAttr(op.scale);
+  auto window = b.getI64IntegerAttr(op.window);
   if (!cached)
     return AttentionOp::create(b, loc, qkv[0].getType(), Type(), qkv[0], qkv[1],
-                               qkv[2], scale)
+                               qkv[2], documentStarts, scale, window)
         .getResult();
   Value cache[2];
   for (unsigned i = 0; i < 2; ++i) {
@@ -177,7 +179,7 @@ Value EntryBuilder::buildAttention(const GraphOp &op, const Graph &graph,
         KvAppendOp::create(b, loc, state.getType(), qkv[1 + i], start, state);
   }
   return CachedAttentionOp::create(b, loc, qkv[0].getType(), qkv[0], cache[0],
-                                   cache[1], start, scale);
+                                   cache[1], start, scale, window);
 }
 
 Value EntryBuilder::buildLayers(Value input, Location loc) {
@@ -322,6 +324,9 @@ void EntryBuilder::build(StringRef name) {
   int64_t vocab = spec.dim("vocab");
   if (kind == EntryKind::EvalLoss)
     arguments.push_back({"targets", entry::kInput, rows({}, i32, sequence)});
+  if (!cached)
+    arguments.push_back(
+        {"documents", entry::kInput, rows({}, i32, sequence), true});
   if (cached) {
     arguments.push_back({"start", entry::kInput, tensor({batch}, i32)});
     arguments.push_back({"length", entry::kInput, tensor({batch}, i32)});
@@ -372,6 +377,8 @@ void EntryBuilder::build(StringRef name) {
   for (auto [i, a] : llvm::enumerate(arguments)) {
     func.setArgAttr(i, entry::kName, b.getStringAttr(a.name));
     func.setArgAttr(i, entry::kRole, b.getStringAttr(a.role));
+    if (a.optional)
+      func.setArgAttr(i, entry::kOptional, b.getUnitAttr());
   }
   for (auto [i, r] : llvm::enumerate(results)) {
     func.setResultAttr(i, entry::kName, b.getStringAttr(r.name));
@@ -389,6 +396,10 @@ void EntryBuilder::build(StringRef name) {
     lengths = func.getArgument(2);
     for (unsigned i = firstCache; i < arguments.size(); ++i)
       caches.push_back(func.getArgument(i));
+  } else {
+    Value documents = func.getArgument(firstCache - 1);
+    documentStarts =
+        DocumentStartsOp::create(b, loc, documents.getType(), documents);
   }
   // Tables and positions before the layers, which use them in every iteration.
   for (const Graph *graph : {&spec.block, &spec.model})
@@ -402,9 +413,9 @@ void EntryBuilder::build(StringRef name) {
   Location end = locOf(spec.model.ops.back().loc);
   SmallVector<Value> values;
   if (kind == EntryKind::EvalLoss) {
-    auto loss =
-        CrossEntropyOp::create(b, end, resultTypes[0], resultTypes[1],
-                               resultTypes[2], logits, func.getArgument(1));
+    auto loss = CrossEntropyOp::create(
+        b, end, resultTypes[0], resultTypes[1], resultTypes[2], logits,
+        func.getArgument(1), b.getF64FloatAttr(spec.zLoss));
     values.append(loss.getResults().begin(), loss.getResults().end());
   } else {
     values.push_back(

@@ -360,11 +360,13 @@ void Resolver::checkUse() {
 llvm::Expected<ModelSpec> Resolver::run(llvm::StringRef name) {
   spec.name = name.str();
   MapReader top(*this, &root, "");
-  for (const char *key : {"name",   "description",    "dims",       "options",
-                          "params", "block",          "model",      "parallel",
-                          "memory", "train",          "checkpoint", "eval",
-                          "log",    "infer",          "hf",         "rope",
-                          "dtype",  "tie_embeddings", "norm_eps",   "family"})
+  for (const char *key :
+       {"name",     "description",    "dims",       "options",
+        "params",   "block",          "model",      "parallel",
+        "memory",   "train",          "checkpoint", "eval",
+        "log",      "infer",          "hf",         "rope",
+        "dtype",    "tie_embeddings", "norm_eps",   "family",
+        "attention"})
     top.get(key);
   top.finish();
   using Step = void (Resolver::*)();

@@ -56,6 +56,8 @@ public:
   /// An axis that is one dim.
   Axis axisOf(llvm::StringRef name, const SourceLoc &loc);
   Rope rope(const Node *node, llvm::StringRef what);
+  /// Keys that a query sees: a whole number, or `none` (0).
+  int64_t window(const Node &node, llvm::StringRef what);
 
   const Node &root;
   ModelSpec spec;

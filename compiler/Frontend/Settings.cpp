@@ -94,6 +94,12 @@ Rope Resolver::rope(const Node *node, llvm::StringRef what) {
   return result;
 }
 
+int64_t Resolver::window(const Node &node, llvm::StringRef what) {
+  if (node.isNull() || (node.isScalar() && node.text == "none"))
+    return 0;
+  return integer(node, what, 1, INT32_MAX);
+}
+
 //===----------------------------------------------------------------------===//
 // Mesh and memory
 //===----------------------------------------------------------------------===//
@@ -249,6 +255,8 @@ void Resolver::readTrain() {
   if (const Node *n = map.get("seed"))
     spec.seed = integer(*n, "train.seed", 0, INT64_MAX);
   readTrainRun(map);
+  if (const Node *n = map.get("z_loss"))
+    spec.zLoss = real(*n, "train.z_loss", 0, 1);
   MapReader opt(*this, map.require("optimizer"), "train.optimizer");
   Optimizer &o = spec.optimizer;
   if (const Node *n = opt.get("kind"))
@@ -338,6 +346,10 @@ void Resolver::readSettings() {
               "expected a number, a boolean or a string for 'options." +
                   entry.key + "', got " + entry.value.describe());
   spec.rope = rope(root.find("rope"), "rope");
+  MapReader attention(*this, root.find("attention"), "attention");
+  if (const Node *n = attention.get("window"))
+    spec.window = window(*n, "attention.window");
+  attention.finish();
   readMesh();
   MapReader memory(*this, root.find("memory"), "memory");
   if (const Node *n = memory.get("budget")) {

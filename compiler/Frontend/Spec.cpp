@@ -172,20 +172,25 @@ int64_t ModelSpec::numEmbeddingParameters() const {
 FlopCounts ModelSpec::flopsPerToken() const {
   // Saturating: hostile dims must not wrap.
   using Wide = __int128;
-  Wide matmul = 0, attention = 0;
+  Wide matmul = 0, attention = 0, causal = 0;
   for (const Graph *graph : {&block, &model}) {
     int64_t repeat = graph == &block ? dim("layers") : 1;
     for (const GraphOp &op : graph->ops) {
       if (op.kind == OpKind::Linear)
         matmul += Wide(param(op.weight).numElements()) * repeat;
-      if (op.kind == OpKind::Attention)
-        attention += Wide(op.heads) * op.headDim * repeat;
+      if (op.kind != OpKind::Attention)
+        continue;
+      // All T keys, and twice the keys that a query sees on average.
+      Wide width = Wide(op.heads) * op.headDim * repeat;
+      Wide t = trainSequence, window = op.window ? op.window : t;
+      window = std::min(window, t);
+      attention += width * t;
+      causal += width * (2 * window - window * window / t);
     }
   }
-  attention *= trainSequence;
   auto clamp = [](Wide value) {
     return static_cast<int64_t>(std::min(value, Wide(INT64_MAX)));
   };
   return {clamp(2 * matmul + 4 * attention), clamp(6 * matmul + 12 * attention),
-          clamp(6 * matmul + 6 * attention)};
+          clamp(6 * matmul + 6 * causal)};
 }

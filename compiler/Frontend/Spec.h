@@ -166,6 +166,7 @@ struct GraphOp {
   bool inverse = false;                        // Rope: rotate by -theta
   bool causal = true;                          // Attention
   double scale = 0;                            // Attention: on q k^T
+  int64_t window = 0;                          // Attention: keys seen; 0: all
   int64_t heads = 0, kvHeads = 0, headDim = 0; // Rope, Attention, per-head norm
   SpecActivation activation = SpecActivation::Silu; // Glu, Activation
   double value = 0;                                 // Softcap
@@ -206,6 +207,7 @@ struct ModelSpec {
   bool tieEmbeddings = false;
   double normEps = 1e-6;
   Rope rope;
+  int64_t window = 0; // keys that a query sees; 0: all before it
 
   std::vector<Param> params; // in file order, model's first, then the block's
   Graph block;
@@ -220,6 +222,7 @@ struct ModelSpec {
   std::optional<int64_t> memoryBudget; // bytes per device
 
   int64_t trainBatch = 0, trainSequence = 0, trainAccumulate = 1, seed = 0;
+  double zLoss = 0; // weight of the squared log-sum-exp in the loss
   Optimizer optimizer;
   Schedule schedule;
   int64_t inferBatch = 0, inferContext = 0, inferPrefill = 0;

@@ -74,6 +74,7 @@ static SmallVector<NamedAttribute> described(Builder &b, DictionaryAttr attrs) {
   keep(entry::kRole, "role");
   keep(entry::kStorage, "storage");
   keep(entry::kParam, "parameter");
+  keep(entry::kOptional, "optional");
   return kept;
 }
 

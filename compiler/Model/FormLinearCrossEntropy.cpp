@@ -52,7 +52,8 @@ struct FormLinearCrossEntropy
     Location loc = builder.getFusedLoc({linear.getLoc(), loss.getLoc()});
     auto formed = LinearCrossEntropyOp::create(
         builder, loc, loss.getResultTypes(), linear.getX(), linear.getWeight(),
-        loss.getTargets(), softcap ? softcap.getCap() : APFloat(0.0));
+        loss.getTargets(), softcap ? softcap.getCap() : APFloat(0.0),
+        loss.getZWeight());
     loss.replaceAllUsesWith(formed.getResults());
     loss.erase();
     if (softcap && softcap->use_empty())

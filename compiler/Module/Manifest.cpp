@@ -168,8 +168,9 @@ static json::Object describeArgument(DictionaryAttr arg,
                       {"count", number("count")}};
   if (role == entry::kParameter)
     object["storage"] = text("storage");
-  if (arg.get("donated"))
-    object["donated"] = true;
+  for (llvm::StringRef flag : {"donated", "optional"})
+    if (arg.get(flag))
+      object[flag] = true;
   return object;
 }
 

@@ -70,6 +70,7 @@ static const llvm::StringMap<Binary> &binaryOps() {
       {"arith.mulf", [](double x, double y) { return x * y; }},
       {"arith.divf", [](double x, double y) { return x / y; }},
       {"arith.addi", [](double x, double y) { return x + y; }},
+      {"arith.subi", [](double x, double y) { return x - y; }},
       {"arith.maximumf", maximum},
       {"arith.andi", conjunction},
   };

@@ -44,8 +44,10 @@ Result PositionsOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
   ArrayRef<int64_t> shape = cast<RankedTensorType>(getType()).getShape();
   Value positions = d.iota(shape, 1);
-  if (!in.empty())
-    positions = d.add(positions, d.broadcast(in[0], positions, {0}));
+  if (getStart())
+    positions = d.add(positions, d.broadcast(in.front(), positions, {0}));
+  if (getStarts())
+    positions = d.sub(positions, in.back());
   return Values{positions};
 }
 

@@ -44,17 +44,31 @@ static Value repeatHeads(DecomposeBuilder &d, Value x, int64_t heads) {
                     headMatch(d, heads, dim(x, 2)));
 }
 
-/// scale q . k where allowed [b, h, t, s], else -infinity. `lastKey` [b, t] is
-/// the last key position that query t may see.
-static Value maskedScores(DecomposeBuilder &d, Value q, Value k, Value lastKey,
-                          double scale) {
+/// Which keys a query sees: those up to `last` [b, t], of them the last
+/// `window` (0: all), from `first` [b, t] on (null: all).
+struct Visible {
+  Value last, first;
+  int64_t window;
+};
+
+/// scale q . k where visible [b, h, t, s], else -infinity.
+static Value maskedScores(DecomposeBuilder &d, Value q, Value k,
+                          const Visible &visible, double scale) {
   Value scores = d.contract("bthd,bshd->bhts", q, k);
   scores = d.mul(scores, d.splat(scores, scale));
   Value s = d.iota(d.type(scores).getShape(), 3);
-  Value hidden = d.gt(s, d.broadcast(lastKey, s, {0, 2}));
-  return d.select(hidden,
-                  d.splat(scores, -std::numeric_limits<double>::infinity()),
-                  scores);
+  Value lowest = d.splat(scores, -std::numeric_limits<double>::infinity());
+  Value last = d.broadcast(visible.last, s, {0, 2});
+  scores = d.select(d.gt(s, last), lowest, scores);
+  if (visible.window) {
+    Value past = d.add(s, d.intSplat(s, static_cast<int32_t>(visible.window)));
+    scores = d.select(d.gt(past, last), scores, lowest);
+  }
+  if (visible.first) {
+    Value first = d.broadcast(visible.first, s, {0, 2});
+    scores = d.select(d.lt(s, first), lowest, scores);
+  }
+  return scores;
 }
 
 /// softmax over s, and its log-sum-exp [b, h, t].
@@ -75,13 +89,34 @@ static Value causal(DecomposeBuilder &d, Value q) {
   return d.iota({dim(q, 0), dim(q, 1)}, 1);
 }
 
+Result DocumentStartsOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), {});
+  int64_t batch = dim(in[0], 0), sequence = dim(in[0], 1);
+  SmallVector<int64_t> pairs = {batch, sequence, sequence};
+  // changes[b, t] = 1 where token t has another id than the one before.
+  Value t = d.iota(pairs, 1), u = d.iota(pairs, 2);
+  Value isBefore = d.eq(t, d.add(u, d.intSplat(u, 1)));
+  Value id = d.broadcast(in[0], t, {0, 1}),
+        other = d.broadcast(in[0], t, {0, 2});
+  Value differs = d.sub(d.splat(d.toFloat(t), 1), d.toFloat(d.eq(id, other)));
+  Value changes = d.sumLast(d.mul(d.toFloat(isBefore), differs));
+  // run[b, t] counts the changes up to t; the tokens of earlier runs are those
+  // before the document's first.
+  Value upTo = d.toFloat(d.ge(t, u));
+  Value run = d.sumLast(d.mul(upTo, d.broadcast(changes, upTo, {0, 2})));
+  Value earlier =
+      d.lt(d.broadcast(run, upTo, {0, 2}), d.broadcast(run, upTo, {0, 1}));
+  return Values{d.sum(d.toInt(earlier), {2})};
+}
+
 Result AttentionOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
   int64_t heads = dim(in[0], 2);
   Value q = d.widen(in[0]), k = repeatHeads(d, in[1], heads);
   Value v = repeatHeads(d, in[2], heads);
-  Value scores =
-      maskedScores(d, q, k, causal(d, q), getScale().convertToDouble());
+  Visible visible = {causal(d, q), getStarts() ? in[3] : Value(),
+                     static_cast<int64_t>(getWindow())};
+  Value scores = maskedScores(d, q, k, visible, getScale().convertToDouble());
   auto [p, lse] = softmax(d, scores);
   Values results{
       d.roundTo(d.contract("bhts,bshd->bthd", p, v), getResult().getType())};
@@ -98,7 +133,9 @@ Result AttentionGradOp::decompose(OpBuilder &b, ValueRange in) {
   Value k = repeatHeads(d, in[2], heads), v = repeatHeads(d, in[3], heads);
   Value out = d.widen(in[4]), lse = in[5];
 
-  Value scores = maskedScores(d, q, k, causal(d, q), scale);
+  Visible visible = {causal(d, q), getStarts() ? in[6] : Value(),
+                     static_cast<int64_t>(getWindow())};
+  Value scores = maskedScores(d, q, k, visible, scale);
   Value p = d.exp(d.sub(
       scores, d.alongRow(d.contract("bth,->bht", lse, d.scalar(1)), scores)));
   Value dp = d.contract("bthd,bshd->bhts", grad, v);
@@ -140,7 +177,10 @@ Result CachedAttentionOp::decompose(OpBuilder &b, ValueRange in) {
   Value q = d.widen(in[0]), k = repeat(in[1]), v = repeat(in[2]);
   Value position = causal(d, q);
   position = d.add(position, d.broadcast(in[3], position, {0}));
-  Value scores = maskedScores(d, q, k, position, getScale().convertToDouble());
+  Value end = d.intSplat(position, static_cast<int32_t>(dim(k, 1) - 1));
+  position = d.select(d.gt(position, end), end, position);
+  Visible visible = {position, Value(), static_cast<int64_t>(getWindow())};
+  Value scores = maskedScores(d, q, k, visible, getScale().convertToDouble());
   Value p = softmax(d, scores).first;
   return Values{d.roundTo(d.contract("bhts,bshd->bthd", p, v), getType())};
 }

@@ -47,6 +47,8 @@ Value DecomposeBuilder::add(Value lhs, Value rhs) {
   return arith::AddFOp::create(b, loc, lhs, rhs);
 }
 Value DecomposeBuilder::sub(Value lhs, Value rhs) {
+  if (type(lhs).getElementType().isInteger())
+    return arith::SubIOp::create(b, loc, lhs, rhs);
   return arith::SubFOp::create(b, loc, lhs, rhs);
 }
 Value DecomposeBuilder::mul(Value lhs, Value rhs) {

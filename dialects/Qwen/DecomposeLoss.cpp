@@ -20,12 +20,13 @@ struct CrossEntropy {
   Value valid;  // f: 1 where the target counts
   Value onehot; // f: 1 at the target
   Value softmax;
+  Value lse; // f: log-sum-exp
   Value loss, count, correct;
 };
 } // namespace
 
 static CrossEntropy crossEntropy(DecomposeBuilder &d, Value logits,
-                                 Value targets) {
+                                 Value targets, double zWeight) {
   CrossEntropy ce;
   Value valid = d.logicalAnd(
       d.ge(targets, d.intSplat(targets, 0)),
@@ -38,8 +39,12 @@ static CrossEntropy crossEntropy(DecomposeBuilder &d, Value logits,
   Value sum = d.sumLast(e);
   ce.softmax = d.div(e, d.alongRow(sum, e));
   Value chosen = d.sumLast(d.mul(logits, ce.onehot));
-  Value lse = d.add(max, d.log(sum));
-  ce.loss = d.sumAll(d.mul(ce.valid, d.sub(lse, chosen)));
+  ce.lse = d.add(max, d.log(sum));
+  Value losses = d.sub(ce.lse, chosen);
+  if (zWeight != 0)
+    losses =
+        d.add(losses, d.mul(d.splat(losses, zWeight), d.mul(ce.lse, ce.lse)));
+  ce.loss = d.sumAll(d.mul(ce.valid, losses));
   ce.count = d.sumAll(d.toInt(valid));
   // The target is the first largest: no earlier logit reaches it, no later one
   // exceeds it.
@@ -51,6 +56,20 @@ static CrossEntropy crossEntropy(DecomposeBuilder &d, Value logits,
   Value first = d.logicalAnd(d.lt(better, d.splat(better, 0.5)), valid);
   ce.correct = d.sumAll(d.toInt(first));
   return ce;
+}
+
+/// seed (softmax (1 + 2 zWeight lse) - onehot), 0 for ignored targets.
+static Value logitsGrad(DecomposeBuilder &d, const CrossEntropy &ce, Value seed,
+                        double zWeight) {
+  Value softmax = ce.softmax;
+  if (zWeight != 0) {
+    Value lse2 = d.mul(ce.lse, d.splat(ce.lse, 2 * zWeight));
+    Value factor = d.add(lse2, d.splat(lse2, 1));
+    softmax = d.mul(softmax, d.alongRow(factor, softmax));
+  }
+  Value dz = d.sub(softmax, ce.onehot);
+  Value factor = d.mul(ce.valid, d.everywhere(seed, ce.valid));
+  return d.mul(dz, d.alongRow(factor, dz));
 }
 
 /// x weight^T: [rows..., v].
@@ -71,23 +90,24 @@ static Value softcap(DecomposeBuilder &d, Value z, double cap, Value *slope) {
 
 Result CrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
-  CrossEntropy ce = crossEntropy(d, d.widen(in[0]), in[1]);
+  CrossEntropy ce =
+      crossEntropy(d, d.widen(in[0]), in[1], getZWeight().convertToDouble());
   return Values{ce.loss, ce.count, ce.correct};
 }
 
 Result CrossEntropyGradOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
-  CrossEntropy ce = crossEntropy(d, d.widen(in[0]), in[1]);
-  Value factor = d.mul(ce.valid, d.everywhere(in[2], ce.valid));
-  Value dz = d.sub(ce.softmax, ce.onehot);
-  return Values{d.roundTo(d.mul(dz, d.alongRow(factor, dz)), getType())};
+  double zWeight = getZWeight().convertToDouble();
+  CrossEntropy ce = crossEntropy(d, d.widen(in[0]), in[1], zWeight);
+  return Values{d.roundTo(logitsGrad(d, ce, in[2], zWeight), getType())};
 }
 
 Result LinearCrossEntropyOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
   Value logits = project(d, in[0], in[1]);
   logits = softcap(d, logits, getCap().convertToDouble(), nullptr);
-  CrossEntropy ce = crossEntropy(d, logits, in[2]);
+  CrossEntropy ce =
+      crossEntropy(d, logits, in[2], getZWeight().convertToDouble());
   return Values{ce.loss, ce.count, ce.correct};
 }
 
@@ -96,9 +116,9 @@ Result LinearCrossEntropyGradOp::decompose(OpBuilder &b, ValueRange in) {
   Value logits = project(d, in[0], in[1]);
   Value slope;
   logits = softcap(d, logits, getCap().convertToDouble(), &slope);
-  CrossEntropy ce = crossEntropy(d, logits, in[2]);
-  Value factor = d.mul(ce.valid, d.everywhere(in[3], ce.valid));
-  Value dz = d.mul(d.sub(ce.softmax, ce.onehot), d.alongRow(factor, logits));
+  double zWeight = getZWeight().convertToDouble();
+  CrossEntropy ce = crossEntropy(d, logits, in[2], zWeight);
+  Value dz = logitsGrad(d, ce, in[3], zWeight);
   if (slope)
     dz = d.mul(dz, slope);
   dz = d.roundTo(dz, in[0].getType());

@@ -23,6 +23,9 @@
 //           tensor<28x1x8x4096x128xbf16> {qwen.name = "k", qwen.role = "cache",
 //           qwen.alias = 3 : i64}, ...)
 //
+// `eval_loss` and `logits` also take `documents` (qwen.optional), which only
+// qwen.document_starts reads: no other kernel meets a null pointer.
+//
 // Activations, tokens and targets lead with [batch, sequence] of the extents'
 // maxima; `start` and `length` are [batch]. The last linear layer gives f32
 // logits. Weights are read by qwen.get_param in the compute type.
@@ -51,6 +54,8 @@ inline constexpr llvm::StringLiteral kRole = "qwen.role";
 inline constexpr llvm::StringLiteral kStorage = "qwen.storage";
 /// On arguments that belong to a parameter: its symbol.
 inline constexpr llvm::StringLiteral kParam = "qwen.param";
+/// On arguments of role input: the caller may leave it out (a null pointer).
+inline constexpr llvm::StringLiteral kOptional = "qwen.optional";
 /// On results: the argument whose memory the result is (donated state).
 inline constexpr llvm::StringLiteral kAlias = "qwen.alias";
 

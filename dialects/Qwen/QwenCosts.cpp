@@ -40,14 +40,18 @@ int64_t LinearCrossEntropyOp::getFlops() {
 int64_t LinearCrossEntropyGradOp::getFlops() {
   return 6 * elements(getX()) * dim(getWeight(), 0);
 }
+/// The most keys that a query sees.
+static int64_t visibleKeys(int64_t keys, int64_t window) {
+  return window ? std::min(keys, window) : keys;
+}
 int64_t AttentionOp::getFlops() {
-  return 4 * elements(getQ()) * dim(getK(), 1);
+  return 4 * elements(getQ()) * visibleKeys(dim(getK(), 1), getWindow());
 }
 int64_t AttentionGradOp::getFlops() {
-  return 10 * elements(getQ()) * dim(getK(), 1);
+  return 10 * elements(getQ()) * visibleKeys(dim(getK(), 1), getWindow());
 }
 int64_t CachedAttentionOp::getFlops() {
-  return 4 * elements(getQ()) * dim(getK(), 2);
+  return 4 * elements(getQ()) * visibleKeys(dim(getK(), 2), getWindow());
 }
 
 //===----------------------------------------------------------------------===//
@@ -60,6 +64,7 @@ QWEN_FLOPS_PER_ELEMENT(AddOp, getResult(), 1)
 QWEN_FLOPS_PER_ELEMENT(ZerosOp, getResult(), 0)
 QWEN_FLOPS_PER_ELEMENT(CastOp, getResult(), 0)
 QWEN_FLOPS_PER_ELEMENT(PositionsOp, getResult(), 1)
+QWEN_FLOPS_PER_ELEMENT(DocumentStartsOp, getResult(), 1)
 QWEN_FLOPS_PER_ELEMENT(LastTokenOp, getResult(), 0)
 QWEN_FLOPS_PER_ELEMENT(QuantizedEmbeddingOp, getResult(), 1)
 QWEN_FLOPS_PER_ELEMENT(EmbeddingOp, getResult(), 0)

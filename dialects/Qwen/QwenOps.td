@@ -189,12 +189,32 @@ def Qwen_ReshapeOp : Qwen_Op<"reshape", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Qwen_PositionsOp : Qwen_BlockOp<"positions"> {
+def Qwen_PositionsOp : Qwen_BlockOp<"positions", [AttrSizedOperandSegments]> {
   let summary = "the position of every token";
-  let description = "`result[b, t] = t + (start ? start[b] : 0)`.";
-  let arguments = (ins Optional<Qwen_Tensor>:$start);
+  let description = [{
+    `result[b, t] = t + start[b] - starts[b, t]`, of what is there: `start` [B] (tokens already
+    in a cache), `starts` [B, T] of `qwen.document_starts` (positions count from 0 in each document).
+  }];
+  let arguments = (ins Optional<Qwen_Tensor>:$start, Optional<Qwen_Tensor>:$starts);
   let results = (outs Qwen_Tensor:$result);
-  let assemblyFormat = "($start^ `:` type($start))? attr-dict `->` type($result)";
+  let assemblyFormat = [{
+    ($start^ `:` type($start))? (`starts` $starts^ `:` type($starts))? attr-dict `->` type($result)
+  }];
+}
+
+def Qwen_DocumentStartsOp : Qwen_BlockOp<"document_starts"> {
+  let summary = "where the document of every token begins";
+  let description = [{
+    A row may hold several documents: the runs of equal ids. `result[b, t]` = the smallest u with
+    `documents[b, u] = documents[b, u + 1] = ... = documents[b, t]`; documents and result [B, T] i32.
+    An entry's input `documents` may be left out (`qwen.optional`, a null pointer): then the result is 0
+    everywhere, one document a row.
+    Lifespan: made by `import`, once in an entry; `qwen.positions` and `qwen.attention` read it.
+  }];
+  let arguments = (ins Qwen_Tensor:$documents);
+  let results = (outs Qwen_Tensor:$result);
+  let assemblyFormat = "$documents attr-dict `:` type($documents) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 def Qwen_LastTokenOp : Qwen_BlockOp<"last_token"> {
@@ -420,10 +440,17 @@ def Qwen_AttentionOp : Qwen_BlockOp<"attention"> {
     `s <= t`, `result[b, t, h, :] = sum_s p v[b, s, h / (H/G), :]`. q [B, T, H, D],
     k and v [B, T, G, D]. `lse[b, t, h]` = log of the softmax's denominator, f32,
     saved for the gradient if asked for. The probabilities are not rounded.
+
+    With a `window` > 0 only the last so many keys are seen, `s > t - window` (Beltagy et al., arXiv
+    2004.05150). With `starts` [B, T] i32 of `qwen.document_starts` only those of the query's own
+    document, `s >= starts[b, t]`.
   }];
-  let arguments = (ins Qwen_Tensor:$q, Qwen_Tensor:$k, Qwen_Tensor:$v, F64Attr:$scale);
+  let arguments = (ins Qwen_Tensor:$q, Qwen_Tensor:$k, Qwen_Tensor:$v, Optional<Qwen_Tensor>:$starts,
+                       F64Attr:$scale, DefaultValuedAttr<I64Attr, "0">:$window);
   let results = (outs Qwen_Tensor:$result, Optional<Qwen_Tensor>:$lse);
-  let assemblyFormat = "$q `,` $k `,` $v attr-dict `:` functional-type(operands, results)";
+  let assemblyFormat = [{
+    $q `,` $k `,` $v (`starts` $starts^)? attr-dict `:` functional-type(operands, results)
+  }];
   let hasVerifier = 1;
 }
 
@@ -432,12 +459,16 @@ def Qwen_AttentionGradOp : Qwen_BlockOp<"attention_grad"> {
   let description = [{
     With p recomputed from lse, `dp = grad . v`, `delta[b, t, h] = grad . out`:
     `ds = p (dp - delta) scale`, `dq = ds k`, `dk = sum over t and the group of ds q`,
-    `dv = sum over t and the group of p grad`. Dao, arXiv 2307.08691.
+    `dv = sum over t and the group of p grad`. p is 0 where a key is not seen. Dao, arXiv 2307.08691.
   }];
   let arguments = (ins Qwen_Tensor:$grad, Qwen_Tensor:$q, Qwen_Tensor:$k, Qwen_Tensor:$v,
-                       Qwen_Tensor:$out, Qwen_Tensor:$lse, F64Attr:$scale);
+                       Qwen_Tensor:$out, Qwen_Tensor:$lse, Optional<Qwen_Tensor>:$starts,
+                       F64Attr:$scale, DefaultValuedAttr<I64Attr, "0">:$window);
   let results = (outs Qwen_Tensor:$dq, Qwen_Tensor:$dk, Qwen_Tensor:$dv);
-  let assemblyFormat = "$grad `,` $q `,` $k `,` $v `,` $out `,` $lse attr-dict `:` functional-type(operands, results)";
+  let assemblyFormat = [{
+    $grad `,` $q `,` $k `,` $v `,` $out `,` $lse (`starts` $starts^)? attr-dict
+    `:` functional-type(operands, results)
+  }];
 }
 
 def Qwen_KvAppendOp : Qwen_BlockOp<"kv_append"> {
@@ -454,12 +485,15 @@ def Qwen_KvAppendOp : Qwen_BlockOp<"kv_append"> {
 def Qwen_CachedAttentionOp : Qwen_BlockOp<"cached_attention"> {
   let summary = "attention over a cache";
   let description = [{
-    As `qwen.attention`, with row (b, t) attending to the cache positions
-    `s <= start[b] + t`. q [B, T, H, D], k and v [B, G, S, D], start [B] i32.
+    As `qwen.attention`, with row (b, t) attending to the cache positions `s <= p` where
+    `p = min(start[b] + t, S - 1)`, and with a `window` > 0 to `s > p - window` of them.
+    q [B, T, H, D], k and v [B, G, S, D], start [B] i32.
   }];
-  let arguments = (ins Qwen_Tensor:$q, Qwen_Tensor:$k, Qwen_Tensor:$v, Qwen_Tensor:$start, F64Attr:$scale);
+  let arguments = (ins Qwen_Tensor:$q, Qwen_Tensor:$k, Qwen_Tensor:$v, Qwen_Tensor:$start,
+                       F64Attr:$scale, DefaultValuedAttr<I64Attr, "0">:$window);
   let results = (outs Qwen_Tensor:$result);
   let assemblyFormat = "$q `,` $k `,` $v `,` $start attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -531,9 +565,13 @@ def Qwen_CrossEntropyOp : Qwen_BlockOp<"cross_entropy"> {
     `loss = sum (logsumexp_v(logits[b, t, :]) - logits[b, t, targets[b, t]])` in
     nats, `count` = their number, `correct` = how many have their target as
     the first largest logit. Scalars; logits [B, T, V], targets [B, T] i32.
+    With `z_weight` > 0 the loss gets `z_weight logsumexp^2` more at each of these positions, which holds the
+    softmax's denominator near 1 (Chowdhery et al., arXiv 2204.02311). It is a part of training
+    only: `autodiff` takes it out of `eval_loss`.
     Lifespan: made by `import`; with its `qwen.linear` it becomes `qwen.linear_cross_entropy` in `model`.
   }];
-  let arguments = (ins Qwen_Tensor:$logits, Qwen_Tensor:$targets);
+  let arguments = (ins Qwen_Tensor:$logits, Qwen_Tensor:$targets,
+                       DefaultValuedAttr<F64Attr, "0.0">:$z_weight);
   let results = (outs Qwen_Tensor:$loss, Qwen_Tensor:$count, Qwen_Tensor:$correct);
   let assemblyFormat = "$logits `,` $targets attr-dict `:` functional-type(operands, results)";
 }
@@ -541,11 +579,12 @@ def Qwen_CrossEntropyOp : Qwen_BlockOp<"cross_entropy"> {
 def Qwen_CrossEntropyGradOp : Qwen_BlockOp<"cross_entropy_grad"> {
   let summary = "the gradient of cross entropy by its logits";
   let description = [{
-    `result = seed (softmax(logits) - onehot(target))`, 0 for ignored targets. seed: scalar
-    f32, the gradient of the loss.
+    `result = seed (softmax(logits) (1 + 2 z_weight logsumexp(logits)) - onehot(target))`, 0 for ignored
+    targets. seed: scalar f32, the gradient of the loss.
     Lifespan: made by `autodiff` where `model` could not form `qwen.linear_cross_entropy`.
   }];
-  let arguments = (ins Qwen_Tensor:$logits, Qwen_Tensor:$targets, Qwen_Tensor:$seed);
+  let arguments = (ins Qwen_Tensor:$logits, Qwen_Tensor:$targets, Qwen_Tensor:$seed,
+                       DefaultValuedAttr<F64Attr, "0.0">:$z_weight);
   let results = (outs Qwen_Tensor:$result);
   let assemblyFormat = "$logits `,` $targets `,` $seed attr-dict `:` functional-type(operands, results)";
 }
@@ -557,7 +596,8 @@ def Qwen_LinearCrossEntropyOp : Qwen_BlockOp<"linear_cross_entropy"> {
     weight [V, C].
   }];
   let arguments = (ins Qwen_Tensor:$x, Qwen_Tensor:$weight, Qwen_Tensor:$targets,
-                       DefaultValuedAttr<F64Attr, "0.0">:$cap);
+                       DefaultValuedAttr<F64Attr, "0.0">:$cap,
+                       DefaultValuedAttr<F64Attr, "0.0">:$z_weight);
   let results = (outs Qwen_Tensor:$loss, Qwen_Tensor:$count, Qwen_Tensor:$correct);
   let assemblyFormat = "$x `,` $weight `,` $targets attr-dict `:` functional-type(operands, results)";
 }
@@ -566,13 +606,14 @@ def Qwen_LinearCrossEntropyGradOp : Qwen_BlockOp<"linear_cross_entropy_grad"> {
   let summary = "the loss and its gradients in one pass over the logits";
   let description = [{
     `loss` as in `qwen.linear_cross_entropy`; with z the capped logits and
-    `dz = seed (softmax(z) - onehot(target))` (0 for ignored targets), taken back
-    through the softcap and rounded to x's element type:
+    `dz = seed (softmax(z) (1 + 2 z_weight logsumexp(z)) - onehot(target))` (0 for ignored targets), taken
+    back through the softcap and rounded to x's element type:
     `dx = dz weight`, `result = acc + dz^T x`. seed: scalar f32, the gradient of the loss.
   }];
   let arguments = (ins Qwen_Tensor:$x, Qwen_Tensor:$weight, Qwen_Tensor:$targets,
                        Qwen_Tensor:$seed, Qwen_Tensor:$acc,
-                       DefaultValuedAttr<F64Attr, "0.0">:$cap);
+                       DefaultValuedAttr<F64Attr, "0.0">:$cap,
+                       DefaultValuedAttr<F64Attr, "0.0">:$z_weight);
   let results = (outs Qwen_Tensor:$loss, Qwen_Tensor:$dx, Qwen_Tensor:$result);
   let assemblyFormat = "$x `,` $weight `,` $targets `,` $seed `into` $acc attr-dict `:` functional-type(operands, results)";
 }

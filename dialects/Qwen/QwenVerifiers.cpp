@@ -8,6 +8,8 @@
 #include "dialects/Qwen/QwenDialect.h"
 #include "dialects/Qwen/Storage.h"
 
+#include <limits>
+
 using namespace mlir;
 using namespace qwen;
 
@@ -141,6 +143,26 @@ LogicalResult RopeOp::verify() {
   return success();
 }
 
+LogicalResult DocumentStartsOp::verify() {
+  auto documents = tensorType(getDocuments());
+  if (documents.getRank() != 2 || !documents.getElementType().isInteger(32) ||
+      getType() != documents)
+    return emitOpError("expected document ids [batch, sequence] in i32, got ")
+           << documents << " and the result " << getType();
+  return success();
+}
+
+/// A window is absent (0) or a number of keys.
+static LogicalResult verifyWindow(Operation *op, int64_t window) {
+  if (window >= 0 && window <= std::numeric_limits<int32_t>::max())
+    return success();
+  return op->emitOpError("expected a window of 1 key or more, got ") << window;
+}
+
+LogicalResult CachedAttentionOp::verify() {
+  return verifyWindow(*this, getWindow());
+}
+
 LogicalResult AttentionOp::verify() {
   auto q = tensorType(getQ()), k = tensorType(getK());
   if (q.getRank() != 4 || k.getRank() != 4 ||
@@ -155,5 +177,13 @@ LogicalResult AttentionOp::verify() {
   if (q.getDimSize(3) != k.getDimSize(3))
     return emitOpError("expected one head_dim, got ")
            << q.getDimSize(3) << " and " << k.getDimSize(3);
-  return success();
+  if (getStarts()) {
+    auto starts = tensorType(getStarts());
+    if (starts.getShape() != q.getShape().take_front(2) ||
+        !starts.getElementType().isInteger(32))
+      return emitOpError("expected the documents' starts as [batch, sequence] "
+                         "in i32, got ")
+             << starts;
+  }
+  return verifyWindow(*this, getWindow());
 }

@@ -103,7 +103,8 @@ typedef enum qrt_dtype {
 
 /* One call of an entry point.
  *   args     pointers in the order of the manifest's "args" (by "slot"; an
- *            argument with "count" n holds n consecutive slots: one per layer).
+ *            argument with "count" n holds n consecutive slots: one per layer;
+ *            one that is "optional" may be null).
  *            Immutable while the call runs. Each pointer is aligned to its
  *            element only: parameters may be a mapped file.
  *   extents  actual sizes, in the order of the entry's "extents", each between

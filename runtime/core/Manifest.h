@@ -106,6 +106,7 @@ struct ArgInfo {
   std::vector<DimInfo> shape;
   int64_t slot = 0, count = 1;
   bool donated = false;
+  bool optional = false; ///< an input that may be left out (a null pointer)
   int parameter =
       -1; ///< index into Manifest::parameters, where the role has one
 };

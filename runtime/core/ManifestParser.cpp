@@ -183,6 +183,11 @@ ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
     shape.fail("describes a tensor that is too large");
   if (reader.has("donated"))
     arg.donated = reader.at("donated").boolean();
+  if (reader.has("optional")) {
+    arg.optional = reader.at("optional").boolean();
+    if (arg.optional && arg.role != ArgRole::Input)
+      reader.fail("is optional and no input");
+  }
   if (arg.role == ArgRole::Parameter || arg.role == ArgRole::Gradient ||
       arg.role == ArgRole::Moment1 || arg.role == ArgRole::Moment2) {
     arg.parameter = manifest.findParameter(arg.name);

@@ -250,11 +250,17 @@ Expected<EntryCall> Session::prepare(std::string_view name) {
     for (int64_t i = 0; i < arg.count; ++i)
       call.slots[arg.slot + i] = base + i * stride;
   }
-  if (auto it = staging.find(index); it != staging.end())
-    for (size_t slot = 0; slot < call.slots.size(); ++slot)
-      if (it->second.offsets[slot] >= 0)
-        call.slots[slot] = it->second.buffer.data() + it->second.offsets[slot];
+  for (size_t slot = 0; slot < call.slots.size(); ++slot)
+    if (void *place = stagedAt(index, slot))
+      call.slots[slot] = place;
   return call;
+}
+
+void *Session::stagedAt(int index, size_t slot) {
+  auto it = staging.find(index);
+  if (it == staging.end() || it->second.offsets[slot] < 0)
+    return nullptr;
+  return it->second.buffer.data() + it->second.offsets[slot];
 }
 
 Status Session::convertStorages() {
@@ -304,7 +310,7 @@ Status EntryCall::check() const {
   for (const ArgInfo &arg : entry->args) {
     const std::vector<void *> &bound = isState(arg.role) ? slots : hostPointers;
     for (int64_t i = 0; i < arg.count; ++i)
-      if (!bound[arg.slot + i])
+      if (!bound[arg.slot + i] && !arg.optional)
         return makeError(6030, "", "entry point '{}' needs the {} '{}'",
                          entry->name, nameOf(arg.role), arg.name);
   }
@@ -323,9 +329,14 @@ Status EntryCall::start() {
       continue;
     if (shared)
       slots[arg.slot] = hostPointers[arg.slot];
-    else if (arg.role == ArgRole::Input)
-      QRT_RETURN_IF_ERROR(
-          device.upload(slots[arg.slot], hostPointers[arg.slot], bytesAt(arg)));
+    else if (arg.role == ArgRole::Input) {
+      const void *given = hostPointers[arg.slot];
+      if (arg.optional) // null where it is left out
+        slots[arg.slot] = given ? session->stagedAt(index, arg.slot) : nullptr;
+      if (given)
+        QRT_RETURN_IF_ERROR(
+            device.upload(slots[arg.slot], given, bytesAt(arg)));
+    }
   }
   qrt_call call{slots.data(), extents.data(), session->arena.data()};
   QRT_RETURN_IF_ERROR(device.call(*session->code, index, call));

@@ -33,7 +33,8 @@ public:
   const EntryInfo &info() const { return *entry; }
 
   /// Binds the input or output `name`; nothing happens if the entry has none of
-  /// that name (inputs that an entry does not take are ignored).
+  /// that name (inputs that an entry does not take are ignored). Null leaves
+  /// out an optional input, which is how a call begins.
   void bindInput(std::string_view name, const void *data);
   void bindOutput(std::string_view name, void *data);
   /// Sets an extent; ignored if the entry has none of that name. Between 1 and
@@ -143,6 +144,8 @@ private:
     std::vector<int64_t> offsets; ///< by slot; -1: no input or output
   };
   std::map<int, Staging> staging; ///< by index of the entry
+  /// The device's memory for an input or output; null if it needs none.
+  void *stagedAt(int index, size_t slot);
 };
 
 } // namespace qrt

@@ -261,28 +261,15 @@ const std::vector<Setting> &runtimeSettings() {
 }
 
 /// Keys of a model file that shape code; of those ending in '.' all below.
-const char *const kCompiledKeys[] = {"dims.",
-                                     "dtype",
-                                     "tie_embeddings",
-                                     "norm_eps",
-                                     "rope.",
-                                     "parallel.",
-                                     "memory.",
-                                     "train.batch",
-                                     "train.sequence",
-                                     "infer.",
-                                     "extends",
-                                     "name",
-                                     "train.optimizer.kind",
-                                     "block",
-                                     "parameters",
-                                     "architecture",
-                                     "compile.",
-                                     "rope",
-                                     "dims",
-                                     "parallel",
-                                     "infer",
-                                     "memory"};
+const char *const kCompiledKeys[] = {
+    "dims.",          "dtype",        "tie_embeddings",
+    "norm_eps",       "rope.",        "attention.",
+    "parallel.",      "memory.",      "train.batch",
+    "train.sequence", "train.z_loss", "infer.",
+    "extends",        "name",         "train.optimizer.kind",
+    "block",          "parameters",   "architecture",
+    "compile.",       "rope",         "dims",
+    "parallel",       "infer",        "memory"};
 
 bool isCompiledKey(const std::string &key) {
   for (std::string known : kCompiledKeys)

@@ -392,9 +392,151 @@ def optimizer():
     f.write()
 
 
+def attention_masks():
+    f = File("attention_masks")
+    documents = torch.tensor(
+        [[3, 3, 1, 1, 1, 3, 0], [5, 5, 5, 5, 5, 5, 2]], dtype=torch.int32
+    )
+    starts = torch.tensor(
+        [[0, 0, 2, 2, 2, 5, 6], [0, 0, 0, 0, 0, 0, 6]], dtype=torch.int32
+    )
+    f.case(
+        "document_starts",
+        {"documents": documents},
+        "qwen.document_starts %documents : {ins} -> {outs}",
+        [starts],
+    )
+    f.case(
+        "positions",
+        {"starts": starts},
+        "qwen.positions starts %starts : {ins} -> {outs}",
+        [torch.arange(7, dtype=torch.int32) - starts],
+    )
+    t, s = torch.arange(7)[:, None], torch.arange(7)[None, :]
+    for window in (0, 1, 3):
+        for packed in (False, True):
+            if not window and not packed:
+                continue
+            mask = (s <= t) & (s > t - (window or 7))
+            mask = mask & (s >= starts[:, :, None]) if packed else mask[None]
+            q = random(2, 7, 4, 3).requires_grad_()
+            k, v = (random(2, 7, 2, 3).requires_grad_() for _ in range(2))
+            out = F.scaled_dot_product_attention(
+                *(x.transpose(1, 2) for x in (q, k, v)),
+                attn_mask=mask[:, None],
+                enable_gqa=True,
+                scale=0.7,
+            ).transpose(1, 2)
+            grad = random(2, 7, 4, 3)
+            (grad * out).sum().backward()
+            scores = torch.einsum("bthd,bshd->bths", q, k.repeat_interleave(2, 2))
+            scores = (0.7 * scores).masked_fill(~mask[:, :, None], -torch.inf)
+            lse = scores.logsumexp(-1).detach()
+            inputs = {"q": q.detach(), "k": k.detach(), "v": v.detach()}
+            more = {"starts": starts} if packed else {}
+            using = " starts %starts" if packed else ""
+            attrs = f" {{{{scale = 0.7 : f64, window = {window} : i64}}}}"
+            name = f"window_{window}" + ("_packed" if packed else "")
+            f.case(
+                name,
+                inputs | more,
+                "qwen.attention %q, %k, %v" + using + attrs + " : {functional}",
+                [out.detach(), lse],
+            )
+            f.case(
+                name + "_grad",
+                {"grad": grad} | inputs | {"out": out.detach(), "lse": lse} | more,
+                "qwen.attention_grad %grad, %q, %k, %v, %out, %lse"
+                + using
+                + attrs
+                + " : {functional}",
+                [q.grad, k.grad, v.grad],
+            )
+    # The second row's last token lies beyond the cache.
+    q = random(2, 3, 4, 3)
+    k, v = random(2, 2, 6, 3), random(2, 2, 6, 3)
+    start = torch.tensor([1, 4], dtype=torch.int32)
+    position = (start[:, None] + torch.arange(3)).clamp(max=5)[:, :, None]
+    s = torch.arange(6)[None, None, :]
+    mask = (s <= position) & (s > position - 2)
+    out = F.scaled_dot_product_attention(
+        q.transpose(1, 2), k, v, attn_mask=mask[:, None], enable_gqa=True, scale=0.5
+    )
+    f.case(
+        "cached_attention",
+        {"q": q, "k": k, "v": v, "start": start},
+        "qwen.cached_attention %q, %k, %v, %start "
+        "{{scale = 0.5 : f64, window = 2 : i64}} : {functional}",
+        [out.transpose(1, 2)],
+    )
+    f.write()
+
+
+def z_loss():
+    f = File("z_loss")
+    targets = torch.tensor([[1, -1, 0], [4, 2, 5]], dtype=torch.int32)
+    valid = (targets >= 0) & (targets < 5)
+    x, w = random(2, 3, 4).requires_grad_(), random(5, 4).requires_grad_()
+    seed, acc, weight = torch.tensor(0.3), random(5, 4), 0.125
+    attrs = "{{cap = 2.0 : f64, z_weight = 0.125 : f64}}"
+    # The logits of a leaf, so that their gradient is to be had.
+    for capped in (False, True):
+        z = F.linear(x, w)
+        z = 2 * torch.tanh(z / 2) if capped else z.detach().requires_grad_()
+        lse = z.logsumexp(-1)
+        chosen = z.gather(-1, targets.clamp(0, 4).long()[..., None])[..., 0]
+        loss = ((lse - chosen + weight * lse**2) * valid).sum()
+        correct = ((z.argmax(-1) == targets) & valid).sum().int()
+        results = [loss.detach(), valid.sum().int(), correct]
+        (seed * loss).backward()
+        if capped:
+            inputs = {"x": x.detach(), "w": w.detach(), "targets": targets}
+            f.case(
+                "linear_cross_entropy",
+                inputs,
+                "qwen.linear_cross_entropy %x, %w, %targets " + attrs + " : {functional}",
+                results,
+            )
+            f.case(
+                "linear_cross_entropy_grad",
+                inputs | {"seed": seed, "acc": acc},
+                "qwen.linear_cross_entropy_grad %x, %w, %targets, %seed into %acc "
+                + attrs
+                + " : {functional}",
+                [loss.detach(), x.grad, acc + w.grad],
+            )
+        else:
+            inputs = {"logits": z.detach(), "targets": targets}
+            attrs_only = "{{z_weight = 0.125 : f64}}"
+            f.case(
+                "cross_entropy",
+                inputs,
+                f"qwen.cross_entropy %logits, %targets {attrs_only} : {{functional}}",
+                results,
+            )
+            f.case(
+                "cross_entropy_grad",
+                inputs | {"seed": seed},
+                "qwen.cross_entropy_grad %logits, %targets, %seed "
+                + attrs_only
+                + " : {functional}",
+                [z.grad],
+            )
+    f.write()
+
+
 def main():
     os.makedirs(os.path.join(HERE, "values"), exist_ok=True)
-    for make in (norms, linear, attention, activations, losses, optimizer):
+    for make in (
+        norms,
+        linear,
+        attention,
+        activations,
+        losses,
+        optimizer,
+        attention_masks,
+        z_loss,
+    ):
         make()
 
 

@@ -41,3 +41,14 @@ func.func @shared(%x: tensor<2x4x16xf32>, %w: tensor<32x16xf32>, %t: tensor<2x4x
     : (tensor<2x4x32xf32>, tensor<2x4xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
   return %loss, %logits : tensor<f32>, tensor<2x4x32xf32>
 }
+
+// -----
+
+// CHECK-LABEL: func.func @z_loss
+func.func @z_loss(%x: tensor<2x4x16xf32>, %w: tensor<32x16xf32>, %t: tensor<2x4xi32>) -> tensor<f32> {
+  // CHECK: qwen.linear_cross_entropy %arg0, %arg1, %arg2 {z_weight = 1.250000e-01 : f64}
+  %logits = qwen.linear %x, %w : (tensor<2x4x16xf32>, tensor<32x16xf32>) -> tensor<2x4x32xf32>
+  %loss, %count, %correct = qwen.cross_entropy %logits, %t {z_weight = 0.125 : f64}
+    : (tensor<2x4x32xf32>, tensor<2x4xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
+  return %loss : tensor<f32>
+}

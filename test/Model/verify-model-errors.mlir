@@ -24,12 +24,3 @@ func.func @f() {
   %f16 = qwen.get_param @a : tensor<8xf16>
   return
 }
-
-// -----
-
-func.func @f(%logits: tensor<2x4x32xf32>, %t: tensor<2x4xi32>) {
-  // expected-error @below {{expected the logits of the loss to be an unrounded linear without bias, with a softcap at most [Q2101]}}
-  %loss, %count, %correct = qwen.cross_entropy %logits, %t
-    : (tensor<2x4x32xf32>, tensor<2x4xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
-  return
-}

@@ -94,6 +94,8 @@ public:
       if (options.entry == kLossAndGrad && arg.name == "inv_count")
         continue;
       const SafetensorsTensor *tensor = file.find(arg.name);
+      if (!tensor && arg.optional)
+        continue;
       if (!tensor) {
         std::vector<std::string> names;
         for (const SafetensorsTensor &other : file.tensors())
@@ -277,14 +279,16 @@ Expected<int> runEntry(const RunOptions &options, const CommonOptions &common) {
 
 void qrt::addRunCommand(CLI::App &app, CommonOptions &common) {
   auto options = std::make_shared<RunOptions>();
-  CLI::App *command =
-      addCommand(app, common, "run", "run one entry point of a module",
-                 "  qwen-rt run model.so --entry logits --weights W --inputs "
-                 "in.safetensors "
-                 "-o out.safetensors\n"
-                 "  qwen-rt run model.so --entry loss_and_grad --weights "
-                 "random:1 --inputs "
-                 "batch.safetensors -o grads.safetensors\n");
+  CLI::App *command = addCommand(
+      app, common, "run", "run one entry point of a module",
+      "  qwen-rt run model.so --entry logits --weights W --inputs "
+      "in.safetensors "
+      "-o out.safetensors\n"
+      "  qwen-rt run model.so --entry loss_and_grad --weights "
+      "random:1 --inputs "
+      "batch.safetensors -o grads.safetensors\n\nInputs are found by "
+      "name; `documents` (i32, where a row holds several) may be "
+      "absent.\n");
   addModelArgument(*command, options->model);
   command
       ->add_option("--entry", options->entry,

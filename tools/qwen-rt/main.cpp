@@ -13,6 +13,7 @@
 #include "runtime/core/Suggest.h"
 #include "tools/qwen-rt/Command.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cstdio>
 #include <exception>
@@ -86,10 +87,16 @@ int usageError(CLI::App &app, const CLI::ParseError &error) {
       code = 7001;
     }
   } else if (dynamic_cast<const CLI::RequiredError *>(&error)) {
-    // CLI11's subcommand requirement would also hide a mistyped subcommand.
+    // What is missing may be what is mistyped: a flag, or a subcommand.
     std::vector<std::string> extras = command->remaining(true);
-    if (!extras.empty() && !command->get_subcommands({}).empty()) {
-      message = describeExtra(*command, extras.front());
+    auto extra =
+        std::find_if(extras.begin(), extras.end(), [](const std::string &word) {
+          return word.size() > 1 && word[0] == '-';
+        });
+    if (extra == extras.end() && !command->get_subcommands({}).empty())
+      extra = extras.begin();
+    if (extra != extras.end()) {
+      message = describeExtra(*command, *extra);
       code = 7001;
     }
   }

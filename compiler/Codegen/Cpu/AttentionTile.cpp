@@ -40,22 +40,40 @@ int64_t cpu::attentionScratchBytes(const AttentionTile &tile,
          gemmScratchBytes(target);
 }
 
+Value FirstKeys::of(SimdBuilder &b, Value t, Value last) const {
+  Type i32 = b.b.getI32Type();
+  Value first = b.cst(0);
+  if (starts)
+    first = b.toI64(b.load(i32, b.at(starts, t, i32)));
+  return window ? b.max(first, b.add(last, 1 - window)) : first;
+}
+
+FirstKeys FirstKeys::from(SimdBuilder &b, Value t) const {
+  return {window, starts ? b.at(starts, t, b.b.getI32Type()) : Value()};
+}
+
 /// Turns `count` scores at `row` (the first `valid` of them visible, any
-/// number) into exp(scale score - maximum), 0 where not visible. Updates the
-/// maximum and the denominator and returns the factor for what was summed
-/// under the old maximum.
+/// number, without the first `hidden` if that is not null) into
+/// exp(scale score - maximum), 0 where not visible. Updates the maximum and the
+/// denominator and returns the factor for what was summed under the old
+/// maximum. The maximum is that of something: a first call sees a score.
 static Value softmaxStep(SimdBuilder &b, double scale, Value row, Value count,
-                         Value valid, Value maximumAt, Value sumAt) {
+                         Value valid, Value hidden, Value maximumAt,
+                         Value sumAt) {
   Type f32 = b.f32();
+  auto only = [&](Value j, Value scores, Value other) {
+    scores = b.select(b.mask(b.sub(valid, j)), scores, other);
+    return hidden ? b.select(b.mask(b.sub(hidden, j)), other, scores) : scores;
+  };
   Value scales = b.splat(scale), lowest = b.splat(-kInfinity);
   Value zero = b.splat(0.0);
-  auto best =
-      b.loop(b.cst(0), count, kLanes, ValueRange{lowest},
-             [&](Value j, ValueRange carried) {
-               Value scores = b.mulF(b.loadV(f32, b.at(row, j)), scales);
-               scores = b.select(b.mask(b.sub(valid, j)), scores, lowest);
-               return SimdBuilder::Values{b.maxF(carried[0], scores)};
-             });
+  auto best = b.loop(b.cst(0), count, kLanes, ValueRange{lowest},
+                     [&](Value j, ValueRange carried) {
+                       Value scores =
+                           b.mulF(b.loadV(f32, b.at(row, j)), scales);
+                       scores = only(j, scores, lowest);
+                       return SimdBuilder::Values{b.maxF(carried[0], scores)};
+                     });
   Value before = b.load(f32, maximumAt);
   Value maximum = b.maxF(before, b.maxLanes(best[0]));
   Value maxima = b.splat(maximum);
@@ -64,7 +82,7 @@ static Value softmaxStep(SimdBuilder &b, double scale, Value row, Value count,
                        Value address = b.at(row, j);
                        Value scores = b.mulF(b.loadV(f32, address), scales);
                        Value p = b.exp(b.subF(scores, maxima));
-                       p = b.select(b.mask(b.sub(valid, j)), p, zero);
+                       p = only(j, p, zero);
                        b.storeV(p, f32, address);
                        return SimdBuilder::Values{b.addF(carried[0], p)};
                      });
@@ -112,7 +130,14 @@ void cpu::emitAttentionTile(SimdBuilder &b, ModuleOp module,
   clear(b, tile, operands, buffers);
   Value headDim = b.cst(tile.headDim), scoreStride = b.cst(tile.kKeys);
   Value outStride = b.cst(buffers.outStride);
-  b.loop(operands.keys, tile.kKeys, [&](Value s0) {
+  const FirstKeys &firstKeys = operands.firstKeys;
+  auto firstKey = [&](Value t) {
+    Value last = b.add(operands.first, t), end = b.sub(operands.keys, b.cst(1));
+    return firstKeys.of(b, t, b.min(last, end));
+  };
+  // No query sees a key before the first query's.
+  Value begin = firstKeys.any() ? firstKey(b.cst(0)) : b.cst(0);
+  b.loop(begin, operands.keys, tile.kKeys, [&](Value s0) {
     Value count = b.min(b.sub(operands.keys, s0), tile.kKeys);
     Matrix k = {b.at(operands.k.base, b.mul(s0, operands.k.stride), tile.k),
                 operands.k.stride};
@@ -130,18 +155,31 @@ void cpu::emitAttentionTile(SimdBuilder &b, ModuleOp module,
               buffers.gemm});
     b.loop(operands.queries, 1, [&](Value t) {
       Value valid = b.sub(b.add(b.add(operands.first, t), 1), s0);
+      valid = b.min(valid, count); // queries behind a cache's end
       Value row = b.at(buffers.scores, b.mul(t, tile.kKeys));
-      Value factor =
-          softmaxStep(b, tile.scale, row, count, valid, b.at(buffers.maxima, t),
-                      b.at(buffers.sums, t));
-      Value line = b.at(buffers.out, b.mul(t, buffers.outStride));
-      Value factors = b.splat(factor);
-      b.when(b.ne(s0, b.cst(0)), [&] {
-        b.loop(outStride, kLanes, [&](Value d) {
-          Value address = b.at(line, d);
-          b.storeV(b.mulF(b.loadV(f32, address), factors), f32, address);
+      auto step = [&](Value hidden) {
+        Value factor =
+            softmaxStep(b, tile.scale, row, count, valid, hidden,
+                        b.at(buffers.maxima, t), b.at(buffers.sums, t));
+        Value line = b.at(buffers.out, b.mul(t, buffers.outStride));
+        Value factors = b.splat(factor);
+        b.when(b.ne(s0, begin), [&] {
+          b.loop(outStride, kLanes, [&](Value d) {
+            Value address = b.at(line, d);
+            b.storeV(b.mulF(b.loadV(f32, address), factors), f32, address);
+          });
         });
-      });
+      };
+      if (!firstKeys.any())
+        return step({});
+      Value hidden = b.sub(firstKey(t), s0);
+      b.when(
+          b.le(hidden, b.cst(0)), [&] { step({}); },
+          [&] {
+            b.when(
+                b.lt(hidden, count), [&] { step(hidden); },
+                [&] { b.fill(row, count, 0); });
+          });
     });
     emitGemm(b, module,
              {{GemmForm::NN, f32, tile.v},
@@ -176,7 +214,8 @@ void cpu::emitAttentionRows(SimdBuilder &b, const AttentionTile &tile,
     for (int64_t i = 0; i < vectors; ++i)
       query.push_back(
           b.loadV(tile.q, b.at(qRow, i * kLanes, tile.q), maskOf(i)));
-    b.loop(visible, tile.kKeys, [&](Value s0) {
+    Value begin = operands.firstKeys.of(b, t, b.sub(visible, b.cst(1)));
+    b.loop(begin, visible, tile.kKeys, [&](Value s0) {
       Value count = b.min(b.sub(visible, s0), tile.kKeys);
       b.loop(count, 1, [&](Value s) {
         Value key = b.at(operands.k.base,
@@ -189,7 +228,7 @@ void cpu::emitAttentionRows(SimdBuilder &b, const AttentionTile &tile,
         b.store(b.sumLanes(sum), b.at(buffers.scores, s));
       });
       Value factor =
-          softmaxStep(b, tile.scale, buffers.scores, count, count,
+          softmaxStep(b, tile.scale, buffers.scores, count, count, {},
                       b.at(buffers.maxima, t), b.at(buffers.sums, t));
       Value factors = b.splat(factor);
       SmallVector<Value> sums;

@@ -12,6 +12,21 @@
 
 namespace qwen::cpu {
 
+/// The first key that each query of a tile sees: the latest of what a window
+/// and the documents say. It never falls from one query to the next.
+struct FirstKeys {
+  /// Keys that a query sees at most; 0: all before it.
+  int64_t window = 0;
+  /// i32 numbers of keys, one a query; null: none.
+  mlir::Value starts = {};
+
+  bool any() const { return window || starts; }
+  /// Of query t, whose last key is `last` >= 0; 0 if there is nothing to ask.
+  mlir::Value of(SimdBuilder &b, mlir::Value t, mlir::Value last) const;
+  /// The same from query `t` on.
+  FirstKeys from(SimdBuilder &b, mlir::Value t) const;
+};
+
 /// Attention of up to kQueries queries of one head, over all keys they see.
 struct AttentionTile {
   static constexpr int64_t kQueries = 64;
@@ -29,6 +44,8 @@ struct AttentionTile {
     Matrix lse;
     /// Query t sees the keys s <= first + t, of `keys` keys.
     mlir::Value first, queries, keys;
+    /// And of them those from here on.
+    FirstKeys firstKeys = {};
   };
 };
 

@@ -92,24 +92,28 @@ struct RowPlaces {
 };
 } // namespace
 
-/// Takes `columns` logits at `line`, columns [column, ...) of the vocabulary,
-/// into a row's running results.
+/// Takes `columns` logits of type `type` at `line`, columns [column, ...) of
+/// the vocabulary, into a row's running results. Where `exact`, memory behind
+/// them is not touched.
 static void emitRow(SimdBuilder &b, const HeadLoss &head, bool findsBest,
-                    Value line, Value column, Value columns,
-                    const RowPlaces &places) {
+                    Value line, Type type, bool exact, Value column,
+                    Value columns, const RowPlaces &places) {
   Type f32 = b.f32(), i32 = b.b.getI32Type();
+  auto logits = [&](Value j) {
+    return b.loadV(type, b.at(line, j, type),
+                   exact ? b.mask(b.sub(columns, j)) : Value());
+  };
   Value lowest = b.splat(-kInfinity), zero = b.splat(0.0);
   Value none = b.constant(b.vec(i32), kNoColumn);
   Value numbers = b.laneNumbers(kLanes);
   auto best =
       b.loop(b.cst(0), columns, kLanes, ValueRange{lowest, none},
              [&](Value j, ValueRange carried) {
-               Value address = b.at(line, j);
-               Value z = b.loadV(f32, address);
+               Value z = logits(j);
                if (head.cap != 0) {
                  z = b.mulF(b.tanh(b.mulF(z, b.splat(1 / head.cap))),
                             b.splat(head.cap));
-                 b.storeV(z, f32, address);
+                 b.storeV(z, f32, b.at(line, j));
                }
                z = b.select(b.mask(b.sub(columns, j)), z, lowest);
                if (!findsBest)
@@ -134,8 +138,7 @@ static void emitRow(SimdBuilder &b, const HeadLoss &head, bool findsBest,
   Value maxima = b.splat(maximum);
   auto sums = b.loop(b.cst(0), columns, kLanes, ValueRange{zero},
                      [&](Value j, ValueRange carried) {
-                       Value e =
-                           b.exp(b.subF(b.loadV(f32, b.at(line, j)), maxima));
+                       Value e = b.exp(b.subF(logits(j), maxima));
                        e = b.select(b.mask(b.sub(columns, j)), e, zero);
                        return SimdBuilder::Values{b.addF(carried[0], e)};
                      });
@@ -147,9 +150,9 @@ static void emitRow(SimdBuilder &b, const HeadLoss &head, bool findsBest,
 
 /// Units: blocks of rows x slots.
 static Task emitSlots(kernel::FuncOp fn, int64_t index, unsigned x,
-                      unsigned weight, unsigned targets, const HeadLoss &head,
-                      bool findsBest, const CpuTarget &target,
-                      ModuleOp module) {
+                      std::optional<unsigned> weight, unsigned targets,
+                      const HeadLoss &head, bool findsBest,
+                      const CpuTarget &target, ModuleOp module) {
   SimdBuilder b(fn, index, target, module);
   Type f32 = b.f32(), i32 = b.b.getI32Type();
   HeadWorkspace workspace(b);
@@ -176,17 +179,24 @@ static Task emitSlots(kernel::FuncOp fn, int64_t index, unsigned x,
       Value columns = b.min(b.sub(last, column), head.kColumns);
       b.loop(firstRow, lastRow, head.kRows, [&](Value row0) {
         Value rows = b.min(b.sub(lastRow, row0), head.kRows);
-        Value reuse = b.select(b.eq(row0, firstRow), b.cst(0), b.cst(1));
-        emitLogits(b, module, head, b.argument(x), b.argument(weight), row0,
-                   rows, column, columns, tile, gemm, {}, reuse);
+        Type type = weight ? Type(f32) : head.x;
+        if (weight) {
+          Value reuse = b.select(b.eq(row0, firstRow), b.cst(0), b.cst(1));
+          emitLogits(b, module, head, b.argument(x), b.argument(*weight), row0,
+                     rows, column, columns, tile, gemm, {}, reuse);
+        }
         b.loop(rows, 1, [&](Value i) {
           Value row = b.add(row0, i);
-          Value line = b.at(tile, b.mul(i, head.kColumns));
-          emitRow(b, head, findsBest, line, column, columns, placesOf(row));
+          Value line =
+              weight ? b.at(tile, b.mul(i, head.kColumns))
+                     : b.at(b.argument(x),
+                            b.add(b.mul(row, head.vocabulary), column), type);
+          emitRow(b, head, findsBest, line, type, /*exact=*/!weight, column,
+                  columns, placesOf(row));
           Value chosen =
               b.sub(loadTarget(b, head, b.argument(targets), row), column);
           b.when(b.both(b.ge(chosen, b.cst(0)), b.lt(chosen, columns)), [&] {
-            b.store(b.load(f32, b.at(line, chosen)),
+            b.store(b.loadF(type, b.at(line, chosen, type)),
                     b.at(workspace.chosen, row));
           });
         });
@@ -241,6 +251,9 @@ static Task emitCombine(kernel::FuncOp fn, int64_t index, unsigned targets,
           Value hit = b.both(counts, b.eq(b.toI64(best), wanted));
           // The chosen logit is there only for targets that count.
           Value loss = b.subF(lse, b.load(f32, b.at(workspace.chosen, row)));
+          if (head.zWeight != 0)
+            loss = b.addF(loss, b.mulF(b.KernelBuilder::f32(head.zWeight),
+                                       b.mulF(lse, lse)));
           loss = b.select(counts, loss, zero[0]);
           auto number = [&](Value bit) -> Value {
             return b.select(bit, b.i32(1), b.i32(0));
@@ -294,6 +307,42 @@ static Task emitTotals(kernel::FuncOp fn, int64_t index,
   return b.task(constantUnits(fn.getContext(), 1), 1);
 }
 
+void cpu::emitLogitsGrad(SimdBuilder &b, const HeadLoss &head, Value line,
+                         Type from, Value to, Type element, bool exact,
+                         Value column, Value columns, Value target, Value lse,
+                         Value seed) {
+  // A row whose target does not count has no gradient at all, whatever its
+  // logits are.
+  Value counts = b.ge(target, b.cst(0));
+  Value lses = b.splat(lse), seeds = b.splat(seed);
+  Value zero = b.splat(0.0), one = b.splat(1.0);
+  Value place = b.splat(b.toI32(b.sub(target, column)));
+  Value numbers = b.laneNumbers(kLanes);
+  Value all = b.splat(counts);
+  // What the z-loss multiplies the softmax by.
+  Value growth;
+  if (head.zWeight != 0)
+    growth = b.fma(lses, b.splat(2 * head.zWeight), one);
+  b.loop(columns, kLanes, [&](Value j) {
+    Value mask = exact ? b.mask(b.sub(columns, j)) : Value();
+    Value z = b.loadV(from, b.at(line, j, from), mask), slope;
+    if (head.cap != 0) {
+      Value t = b.tanh(b.mulF(z, b.splat(1 / head.cap)));
+      slope = b.subF(one, b.mulF(t, t));
+      z = b.mulF(t, b.splat(head.cap));
+    }
+    Value p = b.exp(b.subF(z, lses));
+    if (growth)
+      p = b.mulF(p, growth);
+    Value here = b.addI(numbers, b.splat(b.toI32(j)));
+    Value isTarget = b.cmpI(arith::CmpIPredicate::eq, here, place);
+    Value dz = b.mulF(b.subF(p, b.select(isTarget, one, zero)), seeds);
+    if (slope)
+      dz = b.mulF(dz, slope);
+    b.storeV(b.select(all, dz, zero), element, b.at(to, j, element), mask);
+  });
+}
+
 void cpu::emitStatistics(Operation *op, Value x, Value weight, Value targets,
                          const HeadLoss &head, bool findsBest,
                          const HeadResults &results, const CpuTarget &target,
@@ -303,7 +352,10 @@ void cpu::emitStatistics(Operation *op, Value x, Value weight, Value targets,
     return cast<BlockArgument>(value).getArgNumber();
   };
   int64_t index = code.tasks.size();
-  code.tasks.push_back(emitSlots(fn, index, number(x), number(weight),
+  std::optional<unsigned> weightNumber;
+  if (weight)
+    weightNumber = number(weight);
+  code.tasks.push_back(emitSlots(fn, index, number(x), weightNumber,
                                  number(targets), head, findsBest, target,
                                  module));
   code.tasks.push_back(

@@ -37,7 +37,7 @@ struct HeadLoss {
 
   mlir::Type x, weight;
   int64_t hidden, vocabulary;
-  double cap;
+  double cap, zWeight;
 
   /// Columns of a slot, and how many slots are not empty.
   int64_t slotColumns() const;
@@ -69,6 +69,14 @@ void emitLogits(SimdBuilder &b, mlir::ModuleOp module, const HeadLoss &head,
                 mlir::Value tile, mlir::Value gemmScratch, mlir::Value packed,
                 mlir::Value reuse);
 
+/// dz of one row, from its logits at `line` (before the softcap, of type
+/// `from`, `columns` of them from `column` on) to `to` (of type `element`).
+/// Where `exact`, memory behind the columns is not touched.
+void emitLogitsGrad(SimdBuilder &b, const HeadLoss &head, mlir::Value line,
+                    mlir::Type from, mlir::Value to, mlir::Type element,
+                    bool exact, mlir::Value column, mlir::Value columns,
+                    mlir::Value target, mlir::Value lse, mlir::Value seed);
+
 /// The target of a row if it counts, else -1 (i64).
 mlir::Value loadTarget(SimdBuilder &b, const HeadLoss &head,
                        mlir::Value targets, mlir::Value row);
@@ -78,8 +86,8 @@ struct HeadResults {
   mlir::Value loss, count, correct;
 };
 
-/// The tasks that find the loss, `lse` included, numbered from `index`.
-/// `findsBest`: the largest logit's column is needed.
+/// The tasks that find the loss, `lse` included. `findsBest`: the largest
+/// logit's column is needed. Without a weight x is the logits themselves.
 void emitStatistics(mlir::Operation *op, mlir::Value x, mlir::Value weight,
                     mlir::Value targets, const HeadLoss &head, bool findsBest,
                     const HeadResults &results, const CpuTarget &target,

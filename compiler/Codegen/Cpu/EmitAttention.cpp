@@ -7,7 +7,8 @@
 //
 // A unit is one head of one sequence and a block of its queries. It goes over
 // blocks of keys with the running maximum and denominator of Milakov and
-// Gimelshein (arXiv 1805.02867), so no row of probabilities is ever whole.
+// Gimelshein (arXiv 1805.02867), so no row of probabilities is ever whole. Keys
+// before the first that its first query sees are not touched.
 //
 //===----------------------------------------------------------------------===//
 
@@ -39,6 +40,9 @@ FailureOr<KernelCode> cpu::emitAttention(kernel::FuncOp fn,
   Value v = operandPointer(b, op.getV());
   Value result = resultPointer(b, op.getResult());
   Value lse = resultPointer(b, op.getLse());
+  FirstKeys firstKeys = {static_cast<int64_t>(op.getWindow())};
+  if (op.getStarts())
+    firstKeys.starts = operandPointer(b, op.getStarts());
   Value sequence = b.sequence();
   Value blocks = b.ceilDiv(sequence, AttentionTile::kQueries);
   b.loop(b.begin(), b.end(), 1, [&](Value unit) {
@@ -64,6 +68,7 @@ FailureOr<KernelCode> cpu::emitAttention(kernel::FuncOp fn,
     operands.first = first;
     operands.queries = b.min(b.sub(sequence, first), AttentionTile::kQueries);
     operands.keys = b.add(first, operands.queries);
+    operands.firstKeys = firstKeys.from(b, queryRow);
     emitAttentionTile(b, module, tile, operands, b.scratch());
   });
 

@@ -11,9 +11,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/Codegen/Cpu/AttentionTile.h"
 #include "compiler/Codegen/Cpu/BlockFrame.h"
 #include "compiler/Codegen/Cpu/Emitters.h"
-#include "compiler/Codegen/Cpu/GemmKernel.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -38,6 +38,9 @@ private:
   void emitDelta(Value queries);
   /// ds from p's scores and dp, in place.
   void emitScores(Value q0, Value queries, Value s0, Value keys);
+  /// One row of them: `visible` keys from s0 on, without the first `hidden` if
+  /// that is not null.
+  void emitScoreRow(Value t, Value keys, Value visible, Value hidden);
   void convert(Value accumulator, Value result, Type element);
 
   Matrix advance(Matrix matrix, Value row, Type element) {
@@ -62,6 +65,7 @@ private:
   // The current head's queries from q0.
   Matrix q, grad, out;
   Value lse;
+  FirstKeys firstKeys;
 };
 } // namespace
 
@@ -106,24 +110,38 @@ void AttentionGradEmitter::emitDelta(Value queries) {
 
 // p = exp(scale score - lse), ds = p (dp - delta) scale; both 0 where the key
 // is not visible.
+void AttentionGradEmitter::emitScoreRow(Value t, Value keys, Value visible,
+                                        Value hidden) {
+  Value zero = b.splat(0.0), scales = b.splat(scale);
+  Value lses = b.splat(b.load(f32, b.at(lse, b.mul(t, heads))));
+  Value deltas = b.splat(b.load(f32, b.at(delta, t)));
+  Value row = b.mul(t, kKeys);
+  b.loop(keys, kLanes, [&](Value s) {
+    Value offset = b.add(row, s);
+    Value pAt = b.at(scores, offset), dsAt = b.at(dScores, offset);
+    Value mask = b.mask(b.sub(visible, s));
+    auto only = [&](Value lanes) {
+      lanes = b.select(mask, lanes, zero);
+      return hidden ? b.select(b.mask(b.sub(hidden, s)), zero, lanes) : lanes;
+    };
+    Value score = b.mulF(b.loadV(f32, pAt), scales);
+    Value p = only(b.exp(b.subF(score, lses)));
+    Value ds = b.mulF(p, b.mulF(b.subF(b.loadV(f32, dsAt), deltas), scales));
+    b.storeV(p, f32, pAt);
+    b.storeV(only(ds), f32, dsAt);
+  });
+}
+
 void AttentionGradEmitter::emitScores(Value q0, Value queries, Value s0,
                                       Value keys) {
-  Value zero = b.splat(0.0), scales = b.splat(scale);
   b.loop(queries, 1, [&](Value t) {
-    Value visible = b.add(b.sub(b.add(q0, t), s0), 1);
-    Value lses = b.splat(b.load(f32, b.at(lse, b.mul(t, heads))));
-    Value deltas = b.splat(b.load(f32, b.at(delta, t)));
-    Value row = b.mul(t, kKeys);
-    b.loop(keys, kLanes, [&](Value s) {
-      Value offset = b.add(row, s);
-      Value pAt = b.at(scores, offset), dsAt = b.at(dScores, offset);
-      Value mask = b.mask(b.sub(visible, s));
-      Value score = b.mulF(b.loadV(f32, pAt), scales);
-      Value p = b.select(mask, b.exp(b.subF(score, lses)), zero);
-      Value ds = b.mulF(p, b.mulF(b.subF(b.loadV(f32, dsAt), deltas), scales));
-      b.storeV(p, f32, pAt);
-      b.storeV(b.select(mask, ds, zero), f32, dsAt);
-    });
+    Value last = b.add(q0, t), visible = b.add(b.sub(last, s0), 1);
+    if (!firstKeys.any())
+      return emitScoreRow(t, keys, visible, {});
+    Value hidden = b.sub(firstKeys.of(b, t, last), s0);
+    b.when(
+        b.le(hidden, b.cst(0)), [&] { emitScoreRow(t, keys, visible, {}); },
+        [&] { emitScoreRow(t, keys, visible, hidden); });
   });
 }
 
@@ -194,10 +212,16 @@ void AttentionGradEmitter::emitQueries(Value head, Value q0) {
   grad = {b.at(operandPointer(b, op.getGrad()), offset, tGrad), stride};
   out = {b.at(operandPointer(b, op.getOut()), offset, tOut), stride};
   lse = b.at(operandPointer(b, op.getLse()), index);
+  firstKeys.window = op.getWindow();
+  if (op.getStarts())
+    firstKeys.starts = operandPointer(b, op.getStarts());
+  firstKeys = firstKeys.from(b, b.add(firstRow, q0));
   emitDelta(queries);
   b.fill(dQuery, b.mul(queries, paddedDim(op)), 0);
   Value visible = b.add(q0, queries);
-  b.loop(visible, kKeys, [&](Value s0) {
+  // No query sees a key before the first query's.
+  Value begin = firstKeys.of(b, b.cst(0), q0);
+  b.loop(begin, visible, kKeys, [&](Value s0) {
     emitPair(q0, queries, s0, b.min(b.sub(visible, s0), kKeys));
   });
   Type tDq = elementOf(op.getDq());

@@ -3,13 +3,14 @@
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// qwen.kv_append, qwen.last_token and qwen.positions: a unit is one token (of
-// last_token: one sequence).
+// qwen.kv_append, qwen.last_token, qwen.positions and qwen.document_starts: a
+// unit is one token (of last_token and document_starts: one sequence).
 //
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/Emitters.h"
 #include "compiler/Codegen/Cpu/RowEval.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -193,10 +194,13 @@ FailureOr<KernelCode> cpu::emitPositions(kernel::FuncOp kernel,
                                          const CpuTarget &target,
                                          ModuleOp module) {
   auto op = blockOp<PositionsOp>(kernel);
-  FailureOr<unsigned> start = 0;
+  FailureOr<unsigned> start = 0, starts = 0;
   if (op.getStart())
     start = argumentOf(op, op.getStart());
-  if (failed(start) || failed(isOnlyResult(kernel, op.getResult())))
+  if (op.getStarts())
+    starts = argumentOf(op, op.getStarts());
+  if (failed(start) || failed(starts) ||
+      failed(isOnlyResult(kernel, op.getResult())))
     return failure();
   RankedTensorType type = tensorOf(op.getResult());
   if (type.getRank() != 2 || !type.getElementType().isInteger(32))
@@ -210,6 +214,8 @@ FailureOr<KernelCode> cpu::emitPositions(kernel::FuncOp kernel,
     if (op.getStart())
       position =
           k.addI(position, loadNumber(k, *start, k.divI(token, sequence)));
+    if (op.getStarts())
+      position = k.subI(position, loadNumber(k, *starts, token));
     Value number =
         arith::TruncIOp::create(k.b, k.loc, k.b.getI32Type(), position);
     k.store(number, k.result(0), token);
@@ -221,5 +227,55 @@ FailureOr<KernelCode> cpu::emitPositions(kernel::FuncOp kernel,
 }
 
 int64_t cpu::workspacePositions(kernel::FuncOp, const CpuTarget &, int64_t) {
+  return 0;
+}
+
+//===----------------------------------------------------------------------===//
+// document_starts
+//===----------------------------------------------------------------------===//
+
+FailureOr<KernelCode> cpu::emitDocumentStarts(kernel::FuncOp kernel,
+                                              const CpuTarget &target,
+                                              ModuleOp module) {
+  auto op = blockOp<DocumentStartsOp>(kernel);
+  auto documents = argumentOf(op, op.getDocuments());
+  if (failed(documents) || failed(isOnlyResult(kernel, op.getResult())))
+    return failure();
+  KernelBuilder k(kernel, 0, target, module);
+  Type i32 = k.b.getI32Type();
+  Value given = LLVM::ICmpOp::create(
+      k.b, k.loc, LLVM::ICmpPredicate::ne, k.argument(*documents),
+      LLVM::ZeroOp::create(k.b, k.loc, k.argument(*documents).getType()));
+  k.forLoop(k.begin(), k.end(), 1, [&](Value row) {
+    Value first = k.mulI(row, k.sequence());
+    auto store = [&](Value start, Value t) {
+      Value number = arith::TruncIOp::create(k.b, k.loc, i32, start);
+      k.store(number, k.result(0), k.addI(first, t));
+    };
+    k.ifThen(
+        given,
+        [&] {
+          SmallVector<Value> none = {
+              k.i64(0), k.load(i32, k.argument(*documents), first)};
+          k.forLoop(k.i64(0), k.sequence(), 1, none,
+                    [&](Value t, ValueRange before) {
+                      Value id =
+                          k.load(i32, k.argument(*documents), k.addI(first, t));
+                      Value same = k.cmpI(CmpIPredicate::eq, id, before[1]);
+                      Value start = k.select(same, before[0], t);
+                      store(start, t);
+                      return SmallVector<Value>{start, id};
+                    });
+        },
+        [&] {
+          k.forLoop(k.i64(0), k.sequence(), 1,
+                    [&](Value t) { store(k.i64(0), t); });
+        });
+  });
+  return KernelCode{{k.task(batchUnits(kernel.getContext()), 1)}, 0};
+}
+
+int64_t cpu::workspaceDocumentStarts(kernel::FuncOp, const CpuTarget &,
+                                     int64_t) {
   return 0;
 }

@@ -67,6 +67,7 @@ FailureOr<KernelCode> cpu::emitCachedAttention(kernel::FuncOp fn,
     operands.queries = b.min(b.sub(sequence, first), AttentionTile::kQueries);
     // What is written past the cache's end is not there to be read.
     operands.keys = b.min(b.add(operands.first, operands.queries), length);
+    operands.firstKeys = {static_cast<int64_t>(op.getWindow())};
     auto few = [&] { emitAttentionRows(b, tile, operands, b.scratch()); };
     if (!isDynamic && fixed < kFewQueries)
       few();

@@ -20,36 +20,6 @@ using namespace mlir;
 using namespace qwen;
 using namespace qwen::cpu;
 
-/// dz of one row, from its logits at `line` to `to` (of x's element type).
-static void emitRow(SimdBuilder &b, const HeadLoss &head, Value line, Value to,
-                    Value column, Value columns, Value target, Value lse,
-                    Value seed) {
-  Type f32 = b.f32(), i32 = b.b.getI32Type();
-  // A row whose target does not count has no gradient at all, whatever its
-  // logits are.
-  Value counts = b.ge(target, b.cst(0));
-  Value lses = b.splat(lse), seeds = b.splat(seed);
-  Value zero = b.splat(0.0), one = b.splat(1.0);
-  Value place = b.splat(b.toI32(b.sub(target, column)));
-  Value numbers = b.laneNumbers(kLanes);
-  Value all = b.splat(counts);
-  b.loop(columns, kLanes, [&](Value j) {
-    Value z = b.loadV(f32, b.at(line, j)), slope;
-    if (head.cap != 0) {
-      Value t = b.tanh(b.mulF(z, b.splat(1 / head.cap)));
-      slope = b.subF(one, b.mulF(t, t));
-      z = b.mulF(t, b.splat(head.cap));
-    }
-    Value p = b.exp(b.subF(z, lses));
-    Value here = b.addI(numbers, b.splat(b.toI32(j)));
-    Value isTarget = b.cmpI(arith::CmpIPredicate::eq, here, place);
-    Value dz = b.mulF(b.subF(p, b.select(isTarget, one, zero)), seeds);
-    if (slope)
-      dz = b.mulF(dz, slope);
-    b.storeV(b.select(all, dz, zero), head.x, b.at(to, j, head.x));
-  });
-}
-
 namespace {
 /// Operands by their numbers, so that each task finds its own pointers.
 struct Places {
@@ -101,9 +71,10 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
             Value row = b.add(firstRow, i);
             Value from = b.at(logits, b.mul(i, head.kColumns));
             Value to = b.at(dz, b.mul(b.add(i0, i), head.kColumns), head.x);
-            emitRow(b, head, from, to, column, columns,
-                    loadTarget(b, head, places.targets(b), row),
-                    b.load(f32, b.at(workspace.lse, row)), seed);
+            emitLogitsGrad(b, head, from, f32, to, head.x, /*exact=*/false,
+                           column, columns,
+                           loadTarget(b, head, places.targets(b), row),
+                           b.load(f32, b.at(workspace.lse, row)), seed);
           });
         });
         Matrix dzTile = {dz, b.cst(head.kColumns)};
@@ -162,15 +133,16 @@ static Task emitSum(Places &places, int64_t index, const HeadLoss &head,
                 grainFor(4 * head.slots() * head.hidden));
 }
 
-FailureOr<KernelCode> cpu::emitCrossEntropyGrad(kernel::FuncOp fn,
-                                                const CpuTarget &target,
-                                                ModuleOp module) {
+FailureOr<KernelCode> cpu::emitLinearCrossEntropyGrad(kernel::FuncOp fn,
+                                                      const CpuTarget &target,
+                                                      ModuleOp module) {
   auto op = blockOp<LinearCrossEntropyGradOp>(fn);
   if (failed(verifyBlock(op)))
     return failure();
-  HeadLoss head = {elementOf(op.getX()), elementOf(op.getWeight()),
-                   dimOf(op.getX(), -1), dimOf(op.getWeight(), 0),
-                   op.getCap().convertToDouble()};
+  HeadLoss head = {
+      elementOf(op.getX()),          elementOf(op.getWeight()),
+      dimOf(op.getX(), -1),          dimOf(op.getWeight(), 0),
+      op.getCap().convertToDouble(), op.getZWeight().convertToDouble()};
   KernelCode code;
   emitStatistics(op, op.getX(), op.getWeight(), op.getTargets(), head,
                  /*findsBest=*/false, {op.getLoss(), {}, {}}, target, module,
@@ -184,8 +156,9 @@ FailureOr<KernelCode> cpu::emitCrossEntropyGrad(kernel::FuncOp fn,
   return code;
 }
 
-int64_t cpu::workspaceCrossEntropyGrad(kernel::FuncOp fn, const CpuTarget &,
-                                       int64_t maxRows) {
+int64_t cpu::workspaceLinearCrossEntropyGrad(kernel::FuncOp fn,
+                                             const CpuTarget &,
+                                             int64_t maxRows) {
   auto op = blockOp<LinearCrossEntropyGradOp>(fn);
   return 4 * (HeadLoss::workspaceFloats(maxRows) +
               HeadLoss::kSlots * maxRows * dimOf(op.getX(), -1));

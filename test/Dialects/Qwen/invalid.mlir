@@ -212,3 +212,35 @@ func.func @f() {
   %r = qwen.get_param @w storage "int4" : tensor<16x64xi8>
   return
 }
+
+// -----
+
+func.func @f(%q: tensor<2x4x4x8xf32>, %k: tensor<2x4x2x8xf32>) {
+  // expected-error @below {{expected a window of 1 key or more, got -3}}
+  %r = qwen.attention %q, %k, %k {scale = 1.0 : f64, window = -3 : i64} : (tensor<2x4x4x8xf32>, tensor<2x4x2x8xf32>, tensor<2x4x2x8xf32>) -> tensor<2x4x4x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x4x4x8xf32>, %k: tensor<2x4x2x8xf32>, %starts: tensor<2x5xi32>) {
+  // expected-error @below {{expected the documents' starts as [batch, sequence] in i32, got 'tensor<2x5xi32>'}}
+  %r = qwen.attention %q, %k, %k starts %starts {scale = 1.0 : f64} : (tensor<2x4x4x8xf32>, tensor<2x4x2x8xf32>, tensor<2x4x2x8xf32>, tensor<2x5xi32>) -> tensor<2x4x4x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x4x4x8xf32>, %k: tensor<2x2x64x8xf32>, %start: tensor<2xi32>) {
+  // expected-error @below {{expected a window of 1 key or more, got -1}}
+  %r = qwen.cached_attention %q, %k, %k, %start {scale = 1.0 : f64, window = -1 : i64} : (tensor<2x4x4x8xf32>, tensor<2x2x64x8xf32>, tensor<2x2x64x8xf32>, tensor<2xi32>) -> tensor<2x4x4x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%documents: tensor<2x4xf32>) {
+  // expected-error @below {{expected document ids [batch, sequence] in i32, got 'tensor<2x4xf32>' and the result 'tensor<2x4xi32>'}}
+  %r = qwen.document_starts %documents : tensor<2x4xf32> -> tensor<2x4xi32>
+  return
+}

@@ -94,7 +94,7 @@ func.func @norms(%x: tensor<2x4x16xf32>, %w: tensor<16xf32>, %b: tensor<16xf32>,
 
 // CHECK-LABEL: func.func @attention
 func.func @attention(%positions: tensor<2x4xi32>, %q: tensor<2x4x4x8xf32>, %k: tensor<2x4x2x8xf32>,
-    %lse: tensor<2x4x4xf32>, %cache: tensor<2x2x64x8xf32>, %start: tensor<2xi32>) {
+    %lse: tensor<2x4x4xf32>, %cache: tensor<2x2x64x8xf32>, %start: tensor<2xi32>, %documents: tensor<2x4xi32>) {
   // CHECK: qwen.rope_table %{{.*}} {inv_freq = array<f32: 1.000000e+00, 1.000000e-01, 0.00999999977, 1.000000e-03>} : (tensor<2x4xi32>) -> (tensor<2x4x4xf32>, tensor<2x4x4xf32>)
   %cos, %sin = qwen.rope_table %positions {inv_freq = array<f32: 1.0, 0.1, 0.01, 0.001>} : (tensor<2x4xi32>) -> (tensor<2x4x4xf32>, tensor<2x4x4xf32>)
   // CHECK: qwen.rope %{{.*}}, %{{.*}}, %{{.*}} : (tensor<2x4x4x8xf32>, tensor<2x4x4xf32>, tensor<2x4x4xf32>) -> tensor<2x4x4x8xf32>
@@ -113,6 +113,18 @@ func.func @attention(%positions: tensor<2x4xi32>, %q: tensor<2x4x4x8xf32>, %k: t
   %5 = qwen.kv_append %k, %start into %cache : (tensor<2x4x2x8xf32>, tensor<2xi32>, tensor<2x2x64x8xf32>) -> tensor<2x2x64x8xf32>
   // CHECK: qwen.cached_attention %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {scale = 5.000000e-01 : f64} :
   %6 = qwen.cached_attention %q, %5, %5, %start {scale = 0.5 : f64} : (tensor<2x4x4x8xf32>, tensor<2x2x64x8xf32>, tensor<2x2x64x8xf32>, tensor<2xi32>) -> tensor<2x4x4x8xf32>
+  // CHECK: qwen.cached_attention %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {scale = 5.000000e-01 : f64, window = 3 : i64} :
+  %7 = qwen.cached_attention %q, %5, %5, %start {scale = 0.5 : f64, window = 3 : i64} : (tensor<2x4x4x8xf32>, tensor<2x2x64x8xf32>, tensor<2x2x64x8xf32>, tensor<2xi32>) -> tensor<2x4x4x8xf32>
+  // CHECK: %[[STARTS:.*]] = qwen.document_starts %{{.*}} : tensor<2x4xi32> -> tensor<2x4xi32>
+  %starts = qwen.document_starts %documents : tensor<2x4xi32> -> tensor<2x4xi32>
+  // CHECK: qwen.positions starts %[[STARTS]] : tensor<2x4xi32> -> tensor<2x4xi32>
+  %8 = qwen.positions starts %starts : tensor<2x4xi32> -> tensor<2x4xi32>
+  // CHECK: qwen.attention %{{.*}}, %{{.*}}, %{{.*}} starts %[[STARTS]] {scale = 5.000000e-01 : f64, window = 2 : i64} :
+  %9 = qwen.attention %q, %k, %k starts %starts {scale = 0.5 : f64, window = 2 : i64} : (tensor<2x4x4x8xf32>, tensor<2x4x2x8xf32>, tensor<2x4x2x8xf32>, tensor<2x4xi32>) -> tensor<2x4x4x8xf32>
+  // CHECK: qwen.attention_grad %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} starts %[[STARTS]] {scale = 5.000000e-01 : f64} :
+  %10:3 = qwen.attention_grad %q, %q, %k, %k, %3, %lse starts %starts {scale = 0.5 : f64}
+    : (tensor<2x4x4x8xf32>, tensor<2x4x4x8xf32>, tensor<2x4x2x8xf32>, tensor<2x4x2x8xf32>, tensor<2x4x4x8xf32>, tensor<2x4x4xf32>, tensor<2x4xi32>)
+    -> (tensor<2x4x4x8xf32>, tensor<2x4x2x8xf32>, tensor<2x4x2x8xf32>)
   return
 }
 

@@ -7,7 +7,7 @@ with what the oracle gives.
     compiled.py MODELS --count N --seed S --work DIR [--cpu LEVEL]
 
 Loss, gradients and logits, the last at fewer rows and shorter ones too than the
-module was compiled for. Differences are relative to the largest element: the order
+module was compiled for; rows hold several documents or are given none. Differences are relative to the largest element: the order
 of sums differs, and in bf16 that now and then rounds to the neighbour.
 """
 
@@ -19,7 +19,7 @@ import shlex
 import struct
 import sys
 
-from sweep import FAMILIES, choose, run
+from sweep import choose, model_file, run
 
 
 def write_safetensors(path, tensors):
@@ -138,11 +138,20 @@ def check(command, dtype, rng, work, cpu):
     tokens = [rng.randrange(vocab) for _ in range(b * s)]
     targets = [rng.randrange(-1, vocab) for _ in range(b * s)]
     targets[0] = 0
+    # Ids that are repeated for a while; none at all is one document a row.
+    packed = rng.random() < 0.7
+    documents = [0] * (b * s)
+    for i in range(1, b * s):
+        new = packed and rng.random() < 0.2
+        documents[i] = rng.randrange(5) if new else documents[i - 1]
     inputs = os.path.join(work, "inputs.safetensors")
     ids = {"tokens": ("I32", [b, s], tokens), "targets": ("I32", [b, s], targets)}
+    if packed:
+        ids["documents"] = ("I32", [b, s], documents)
     write_safetensors(inputs, ids)
     counted = sum(t >= 0 for t in targets)
     given["tokens"], given["targets"] = tokens, targets
+    given["documents"] = documents
     given["inv_count"] = [single(1 / counted)]
     for parameter in manifest["parameters"]:
         given["gradient." + parameter["name"]] = [0]
@@ -192,6 +201,7 @@ def check(command, dtype, rng, work, cpu):
     rows, length = maxima["batch"], maxima["sequence"]
     tokens = [rng.randrange(vocab) for _ in range(rows * length)]
     given["tokens"] = tokens
+    given["documents"] = [0]
     with open(oracle, "w", encoding="utf-8") as f:
         json.dump(given, f)
     full = parse_values(
@@ -220,14 +230,15 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", required=True)
     parser.add_argument("--cpu", default="native")
+    parser.add_argument("--family", help="this one only")
     args = parser.parse_args()
     os.makedirs(args.work, exist_ok=True)
     rng = random.Random(args.seed)
     failures = 0
     for _ in range(args.count):
-        family, sets = choose(rng, large=True)
+        family, sets = choose(rng, large=True, family=args.family)
         dtype = sets[-1].split("=")[-1]
-        command = ["qwenc", os.path.join(args.models, family + ".yaml"), *sets]
+        command = ["qwenc", model_file(args.models, family), *sets]
         try:
             largest = check(command, dtype, rng, args.work, args.cpu)
             print(f"{family} {dtype}: relative difference {largest:.1e}", flush=True)

@@ -19,15 +19,15 @@ import subprocess
 import sys
 
 FAMILIES = ["tiny", "nanochat", "gpt2", "llama-2-7b", "llama-3.2-1b"]
-FAMILIES += ["qwen2.5-0.5b", "qwen25-small", "qwen3-8b"]
+FAMILIES += ["qwen2.5-0.5b", "qwen25-small", "qwen3-8b", "biased-head"]
 # Of the inputs, so that ids are below any vocabulary here.
 RANGES = ["tokens=0:3", "targets=-1:3", "skip=0:0", "start=0:1", "length=1:1"]
 
 
-def choose(rng, large=False):
+def choose(rng, large=False, family=None):
     """A family and the overrides of its dims; large: beyond one tile of the
     products, and not a multiple of it."""
-    family = rng.choice(FAMILIES)
+    family = family or rng.choice(FAMILIES)
     # GPT-2 and nanochat have as many heads as fill `hidden`.
     square = family in ("gpt2", "nanochat")
     kv_heads = rng.choice([1, 2, 3])
@@ -50,10 +50,18 @@ def choose(rng, large=False):
         "infer.context": context,
         "infer.batch": rng.choice([1, 2]),
         "infer.prefill": rng.choice([1, 3, context]),
+        "attention.window": rng.choice(["none", "none", 1, 3] + large * [30]),
+        "train.z_loss": rng.choice([0, 0.01]),
         "dtype": rng.choice(["f32", "bf16"]),
     }
     sets = [f"--set={key}={value}" for key, value in values.items()]
     return family, sets
+
+
+def model_file(models, family):
+    """A preset, or a model of the tests beside this file."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), family + ".yaml")
+    return beside if os.path.exists(beside) else os.path.join(models, family + ".yaml")
 
 
 def run(command, text=None):
@@ -82,12 +90,13 @@ def main():
     parser.add_argument("models")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--family", help="this one only")
     args = parser.parse_args()
     rng = random.Random(args.seed)
     failures = 0
     for _ in range(args.count):
-        family, sets = choose(rng)
-        command = ["qwenc", os.path.join(args.models, family + ".yaml"), *sets]
+        family, sets = choose(rng, family=args.family)
+        command = ["qwenc", model_file(args.models, family), *sets]
         try:
             check(command)
         except RuntimeError as error:

@@ -26,3 +26,15 @@ func.func @loss_3x3_capped(%x: tensor<3x3x6xf32>, %w: tensor<11x6xf32>, %t: tens
   %loss, %count, %correct = qwen.linear_cross_entropy %x, %w, %t {cap = 0.75 : f64} : (tensor<3x3x6xf32>, tensor<11x6xf32>, tensor<3x3xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
   return %loss, %count, %correct : tensor<f32>, tensor<i32>, tensor<i32>
 }
+// CHECK: loss_2x5_z: d/d arg0: ok
+// CHECK-NEXT: loss_2x5_z: d/d arg1: ok
+func.func @loss_2x5_z(%x: tensor<2x5x4xf32>, %w: tensor<7x4xf32>, %t: tensor<2x5xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>) {
+  %loss, %count, %correct = qwen.linear_cross_entropy %x, %w, %t {z_weight = 0.125 : f64} : (tensor<2x5x4xf32>, tensor<7x4xf32>, tensor<2x5xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
+  return %loss, %count, %correct : tensor<f32>, tensor<i32>, tensor<i32>
+}
+// CHECK: loss_3x3_capped_z: d/d arg0: ok
+// CHECK-NEXT: loss_3x3_capped_z: d/d arg1: ok
+func.func @loss_3x3_capped_z(%x: tensor<3x3x6xf32>, %w: tensor<11x6xf32>, %t: tensor<3x3xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>) {
+  %loss, %count, %correct = qwen.linear_cross_entropy %x, %w, %t {cap = 0.75 : f64, z_weight = 0.01 : f64} : (tensor<3x3x6xf32>, tensor<11x6xf32>, tensor<3x3xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)
+  return %loss, %count, %correct : tensor<f32>, tensor<i32>, tensor<i32>
+}

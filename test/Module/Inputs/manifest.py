@@ -17,7 +17,8 @@ for target in document["targets"]:
         print(f"{variant['level']}: {' '.join(variant['features'])}")
 for entry in document["entries"]:
     extents = ", ".join(extent["name"] for extent in entry["extents"])
-    args = ", ".join(f"{a['name']} {a['dtype']} {a['shape']}" for a in entry["args"]
+    args = ", ".join(f"{a['name']} {a['dtype']} {a['shape']}"
+                     + (" optional" if a.get("optional") else "") for a in entry["args"]
                      if a["role"] in ("input", "output"))
     print(f"entry {entry['name']}({extents}): {args}")
     # Every slot belongs to one argument.

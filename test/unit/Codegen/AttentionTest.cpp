@@ -18,8 +18,19 @@ namespace {
 struct Shape {
   int64_t batch, sequence, heads, groups, headDim;
   bool bf16;
+  /// Keys that a query sees; 0: all.
+  int64_t window = 0;
+  /// Tokens of a document; 0: the rows are not divided.
+  int64_t document = 0;
   int64_t queries() const { return batch * sequence * heads * headDim; }
   int64_t keys() const { return batch * sequence * groups * headDim; }
+  /// Where the document of token t begins; those of later rows begin later.
+  int64_t start(int64_t b, int64_t t) const {
+    return document ? std::max<int64_t>(t - (t + 3 * b) % document, 0) : 0;
+  }
+  int64_t firstKey(int64_t b, int64_t t) const {
+    return std::max(start(b, t), window ? t + 1 - window : 0);
+  }
 };
 
 std::string tensor(std::string shape, bool bf16) {
@@ -27,18 +38,20 @@ std::string tensor(std::string shape, bool bf16) {
 }
 std::string number(int64_t value) { return std::to_string(value); }
 
-/// Softmax of one row in f64: the scores of keys 0 .. count - 1.
+/// Softmax of one row in f64: the scores of keys first .. count - 1, the
+/// probability 0 of those before.
 struct Row {
   std::vector<double> p;
   double lse;
 };
 
 template <typename Key>
-Row softmax(const Tensor &q, int64_t qAt, const Tensor &k, int64_t count,
-            int64_t headDim, double scale, Key keyAt) {
+Row softmax(const Tensor &q, int64_t qAt, const Tensor &k, int64_t first,
+            int64_t count, int64_t headDim, double scale, Key keyAt) {
   Row row;
+  row.p.assign(first, -INFINITY);
   double largest = -INFINITY, sum = 0;
-  for (int64_t s = 0; s < count; ++s) {
+  for (int64_t s = first; s < count; ++s) {
     double score = 0;
     for (int64_t d = 0; d < headDim; ++d)
       score += double(q.at(qAt + d)) * k.at(keyAt(s) + d);
@@ -57,21 +70,36 @@ Row softmax(const Tensor &q, int64_t qAt, const Tensor &k, int64_t count,
 /// Forward and gradient of one shape at one level.
 static void check(const Shape &shape, const cpu::CpuTarget &target) {
   SCOPED_TRACE(target.name().str() + " T " + number(shape.sequence) + " D " +
-               number(shape.headDim) + (shape.bf16 ? " bf16" : " f32"));
-  auto [batch, sequence, heads, groups, headDim, bf16] = shape;
+               number(shape.headDim) + (shape.bf16 ? " bf16" : " f32") +
+               " window " + number(shape.window) + " document " +
+               number(shape.document));
+  auto [batch, sequence, heads, groups, headDim, bf16, window, document] =
+      shape;
   double scale = 1 / std::sqrt(double(headDim));
   std::string tq = tensor("?x?x" + number(heads) + "x" + number(headDim), bf16);
   std::string tk =
       tensor("?x?x" + number(groups) + "x" + number(headDim), bf16);
   std::string tl = tensor("?x?x" + number(heads), false);
-  std::string attribute = " {scale = " + std::to_string(scale) + " : f64}";
+  std::string attribute = " {scale = " + std::to_string(scale) +
+                          " : f64, window = " + number(window) + " : i64}";
+  std::string ts = "tensor<?x?xi32>", moreType, moreArg, moreOperand;
+  if (document) {
+    moreType = ", " + ts;
+    moreArg = ", %s: " + ts;
+    moreOperand = " starts %s";
+  }
+  std::vector<int32_t> starts;
+  for (int64_t b = 0; b < batch; ++b)
+    for (int64_t t = 0; t < sequence; ++t)
+      starts.push_back(shape.start(b, t));
   scale = std::stod(std::to_string(scale));
   int64_t rows = batch * sequence;
 
   auto forward = KernelRunner::create(
       "kernel.func block @k(%q: " + tq + ", %k: " + tk + ", %v: " + tk +
-          ") -> (" + tq + ", " + tl + ") {\n  %o, %l = qwen.attention %q, " +
-          "%k, %v" + attribute + " : (" + tq + ", " + tk + ", " + tk +
+          moreArg + ") -> (" + tq + ", " + tl +
+          ") {\n  %o, %l = qwen.attention %q, " + "%k, %v" + moreOperand +
+          attribute + " : (" + tq + ", " + tk + ", " + tk + moreType +
           ") -> (" + tq + ", " + tl + ")\n  kernel.return %o, %l : " + tq +
           ", " + tl + "\n}",
       target, rows);
@@ -83,6 +111,8 @@ static void check(const Shape &shape, const cpu::CpuTarget &target) {
                 {out.data(), lse.data()},
                 batch,
                 sequence};
+  if (document)
+    launch.arguments.push_back(starts.data());
   (*forward)->run(launch);
   launch.results[0] = again.data();
   (*forward)->run(launch, 3, /*reversed=*/true);
@@ -91,13 +121,13 @@ static void check(const Shape &shape, const cpu::CpuTarget &target) {
 
   auto gradient = KernelRunner::create(
       "kernel.func block @k(%g: " + tq + ", %q: " + tq + ", %k: " + tk +
-          ", %v: " + tk + ", %o: " + tq + ", %l: " + tl + ") -> (" + tq + ", " +
-          tk + ", " + tk +
+          ", %v: " + tk + ", %o: " + tq + ", %l: " + tl + moreArg + ") -> (" +
+          tq + ", " + tk + ", " + tk +
           ") {\n  %dq, %dk, %dv = qwen.attention_grad %g, %q, %k, %v, %o, %l" +
-          attribute + " : (" + tq + ", " + tq + ", " + tk + ", " + tk + ", " +
-          tq + ", " + tl + ") -> (" + tq + ", " + tk + ", " + tk +
-          ")\n  kernel.return %dq, %dk, %dv : " + tq + ", " + tk + ", " + tk +
-          "\n}",
+          moreOperand + attribute + " : (" + tq + ", " + tq + ", " + tk + ", " +
+          tk + ", " + tq + ", " + tl + moreType + ") -> (" + tq + ", " + tk +
+          ", " + tk + ")\n  kernel.return %dq, %dk, %dv : " + tq + ", " + tk +
+          ", " + tk + "\n}",
       target, rows);
   ASSERT_TRUE(bool(gradient)) << llvm::toString(gradient.takeError());
   Tensor grad(shape.queries(), bf16, 4), dq(shape.queries(), bf16);
@@ -107,6 +137,8 @@ static void check(const Shape &shape, const cpu::CpuTarget &target) {
       {dq.data(), dk.data(), dv.data()},
       batch,
       sequence};
+  if (document)
+    backward.arguments.push_back(starts.data());
   (*gradient)->run(backward);
   backward.results[1] = dkAgain.data();
   (*gradient)->run(backward, 3, /*reversed=*/true);
@@ -122,7 +154,8 @@ static void check(const Shape &shape, const cpu::CpuTarget &target) {
         auto keyAt = [&](int64_t s) {
           return ((b * sequence + s) * groups + h / (heads / groups)) * headDim;
         };
-        Row row = softmax(q, qAt, k, t + 1, headDim, scale, keyAt);
+        Row row = softmax(q, qAt, k, shape.firstKey(b, t), t + 1, headDim,
+                          scale, keyAt);
         ASSERT_NEAR(lse.at(qAt / headDim), row.lse, 3e-6);
         double delta = 0;
         for (int64_t d = 0; d < headDim; ++d) {
@@ -163,12 +196,26 @@ TEST(Attention, ForwardAndGradient) {
   }
 }
 
+TEST(Attention, WindowAndDocuments) {
+  for (const cpu::CpuTarget &target : runnableTargets()) {
+    check({2, 9, 4, 2, 8, false, 1}, target);
+    check({1, 600, 3, 1, 20, true, 17}, target);
+    check({2, 7, 2, 2, 8, false, 0, 3}, target);
+    check({2, 333, 2, 1, 24, false, 0, 90}, target);
+    check({1, 530, 2, 1, 32, true, 0, 301}, target);
+    check({2, 201, 4, 2, 12, false, 40, 77}, target);
+  }
+}
+
 /// Prompts and single queries over a cache longer than what is visible.
 static void checkCached(const Shape &shape, int64_t length, int64_t start,
                         const cpu::CpuTarget &target) {
   SCOPED_TRACE(target.name().str() + " T " + number(shape.sequence) + " D " +
-               number(shape.headDim) + (shape.bf16 ? " bf16" : " f32"));
-  auto [batch, sequence, heads, groups, headDim, bf16] = shape;
+               number(shape.headDim) + (shape.bf16 ? " bf16" : " f32") +
+               " window " + number(shape.window) + " document " +
+               number(shape.document));
+  auto [batch, sequence, heads, groups, headDim, bf16, window, document] =
+      shape;
   std::string extent = sequence == 1 ? "1" : "?";
   std::string tq =
       tensor("?x" + extent + "x" + number(heads) + "x" + number(headDim), bf16);
@@ -179,8 +226,9 @@ static void checkCached(const Shape &shape, int64_t length, int64_t start,
       "kernel.func block @k(%q: " + tq + ", %k: " + tk + ", %v: " + tk +
           ", %s: tensor<?xi32>) -> " + tq +
           " {\n  %o = qwen.cached_attention %q, %k, %v, %s " +
-          "{scale = 0.25 : f64} : (" + tq + ", " + tk + ", " + tk +
-          ", tensor<?xi32>) -> " + tq + "\n  kernel.return %o : " + tq + "\n}",
+          "{scale = 0.25 : f64, window = " + number(window) + " : i64} : (" +
+          tq + ", " + tk + ", " + tk + ", tensor<?xi32>) -> " + tq +
+          "\n  kernel.return %o : " + tq + "\n}",
       target, batch * sequence);
   ASSERT_TRUE(bool(runner)) << llvm::toString(runner.takeError());
   int64_t cached = batch * groups * length * headDim;
@@ -214,10 +262,11 @@ static void checkCached(const Shape &shape, int64_t length, int64_t start,
           return ((b * groups + h / (heads / groups)) * length + s) * headDim;
         };
         int64_t count = std::min(starts[b] + t + 1, length);
-        Row row = softmax(q, qAt, k, count, headDim, 0.25, keyAt);
+        int64_t first = window ? std::max<int64_t>(count - window, 0) : 0;
+        Row row = softmax(q, qAt, k, first, count, headDim, 0.25, keyAt);
         for (int64_t d = 0; d < headDim; ++d) {
           double sum = 0;
-          for (int64_t s = 0; s < count; ++s)
+          for (int64_t s = first; s < count; ++s)
             sum += row.p[s] * v.at(keyAt(s) + d);
           ASSERT_NEAR(out.at(qAt + d), sum, bf16 ? 2e-2 : 3e-6)
               << b << " " << t << " " << h << " " << d;
@@ -231,5 +280,10 @@ TEST(Attention, Cached) {
     checkCached({2, 1, 4, 2, 20, true}, 700, 600, target);
     checkCached({2, 3, 2, 1, 32, false}, 20, 10, target);
     checkCached({1, 70, 2, 1, 64, true}, 512, 300, target);
+    checkCached({2, 1, 4, 2, 20, false, 100}, 700, 600, target);
+    checkCached({2, 1, 4, 2, 8, true, 300}, 40, 39, target);
+    checkCached({2, 70, 2, 1, 32, false, 33}, 512, 300, target);
+    // The last queries lie behind the cache's end.
+    checkCached({1, 80, 2, 1, 16, false, 5}, 100, 50, target);
   }
 }

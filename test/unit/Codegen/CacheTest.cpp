@@ -81,23 +81,62 @@ TEST(Cache, LastToken) {
 
 TEST(Cache, Positions) {
   const int64_t batch = 3, sequence = 5;
-  for (bool hasStart : {false, true}) {
+  for (int kind : {0, 1, 2}) {
     CheckOptions options;
     options.expected = [&](const std::vector<Array> &inputs) {
       Array positions;
       positions.element = Element::I32;
       for (int64_t b = 0; b < batch; ++b)
         for (int64_t t = 0; t < sequence; ++t)
-          positions.values.push_back(t +
-                                     (hasStart ? inputs[0].values[b] : 0.0));
+          positions.values.push_back(
+              kind == 0   ? t
+              : kind == 1 ? t + inputs[0].values[b]
+                          : t - inputs[0].values[b * sequence + t]);
       return std::vector<Array>{positions};
     };
-    std::string argument = hasStart ? "%s: tensor<?xi32>" : "";
-    std::string operand = hasStart ? "%s : tensor<?xi32>" : "";
+    static const char *arguments[] = {"", "%s: tensor<?xi32>",
+                                      "%s: tensor<?x?xi32>"};
+    static const char *operands[] = {"", "%s : tensor<?xi32>",
+                                     "starts %s : tensor<?x?xi32>"};
+    std::string argument = arguments[kind], operand = operands[kind];
     checkKernel("kernel.func block @k(" + argument +
                     ") -> tensor<?x?xi32> {\n  %r = qwen.positions " + operand +
                     " -> tensor<?x?xi32>\n  kernel.return %r : "
                     "tensor<?x?xi32>\n}\n",
                 batch, sequence, options);
+  }
+}
+
+TEST(Cache, DocumentStarts) {
+  const int64_t batch = 3, sequence = 37;
+  CheckOptions options;
+  options.lowest = -1;
+  options.highest = 1;
+  options.expected = [&](const std::vector<Array> &inputs) {
+    Array starts;
+    starts.element = Element::I32;
+    for (int64_t b = 0; b < batch; ++b)
+      for (int64_t t = 0, start = 0; t < sequence; ++t) {
+        const double *ids = &inputs[0].values[b * sequence];
+        if (t > 0 && ids[t] != ids[t - 1])
+          start = t;
+        starts.values.push_back(start);
+      }
+    return std::vector<Array>{starts};
+  };
+  const std::string kernel =
+      "kernel.func block @k(%d: tensor<?x?xi32>) -> tensor<?x?xi32> {\n"
+      "  %r = qwen.document_starts %d : tensor<?x?xi32> -> tensor<?x?xi32>\n"
+      "  kernel.return %r : tensor<?x?xi32>\n}\n";
+  checkKernel(kernel, batch, sequence, options);
+
+  // Without ids every row is one document.
+  for (const qwen::cpu::CpuTarget &target : runnableTargets()) {
+    auto runner = KernelRunner::create(kernel, target, batch * sequence);
+    ASSERT_TRUE(bool(runner)) << llvm::toString(runner.takeError());
+    std::vector<int32_t> starts(batch * sequence, -7);
+    (*runner)->run(Launch{{nullptr}, {starts.data()}, batch, sequence});
+    for (int32_t start : starts)
+      ASSERT_EQ(start, 0);
   }
 }

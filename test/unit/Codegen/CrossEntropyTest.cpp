@@ -19,6 +19,7 @@ struct Case {
   int64_t rows, hidden, vocabulary;
   double cap;
   bool bf16;
+  double zWeight = 0;
 };
 
 std::string tensor(std::string shape, bool bf16) {
@@ -34,7 +35,9 @@ static void check(const Case &c, const cpu::CpuTarget &target) {
   std::string tx = tensor("?x" + hidden, c.bf16);
   std::string tw = tensor(vocabulary + "x" + hidden, c.bf16);
   std::string ta = tensor(vocabulary + "x" + hidden, false);
-  std::string cap = " {cap = " + std::to_string(c.cap) + " : f64}";
+  std::string cap = " {cap = " + std::to_string(c.cap) +
+                    " : f64, z_weight = " + std::to_string(c.zWeight) +
+                    " : f64}";
 
   Tensor x(c.rows * c.hidden, c.bf16, 1);
   Tensor w(c.vocabulary * c.hidden, c.bf16, 2, 0.5);
@@ -71,11 +74,13 @@ static void check(const Case &c, const cpu::CpuTarget &target) {
       sum += std::exp(value - largest);
     if (targets[i] < 0)
       continue;
-    loss += largest + std::log(sum) - z[targets[i]];
+    double lse = largest + std::log(sum);
+    loss += lse - z[targets[i]] + c.zWeight * lse * lse;
     ++count;
     correct += best == targets[i];
     for (int64_t v = 0; v < c.vocabulary; ++v) {
-      double dz = std::exp(z[v] - largest) / sum - (v == targets[i]);
+      double dz = std::exp(z[v] - largest) / sum;
+      dz = dz * (1 + 2 * c.zWeight * lse) - (v == targets[i]);
       dz *= seed * slope[v];
       if (c.bf16)
         dz = fromBf16(toBf16(dz));
@@ -152,6 +157,97 @@ TEST(CrossEntropy, LossAndGradient) {
     check({65, 32, 700, 15, false}, target);
     check({270, 64, 1100, 0, true}, target);
     check({33, 48, 513, 15, true}, target);
+    check({65, 32, 701, 0, false, 0.125}, target);
+    check({33, 48, 513, 15, true, 0.03125}, target);
+  }
+}
+
+/// Loss and gradient of logits in memory.
+static void checkLogits(const Case &c, const cpu::CpuTarget &target) {
+  SCOPED_TRACE(target.name().str() + " V " + std::to_string(c.vocabulary) +
+               (c.bf16 ? " bf16" : " f32"));
+  std::string tz = tensor("?x" + std::to_string(c.vocabulary), c.bf16);
+  std::string weight = " {z_weight = " + std::to_string(c.zWeight) + " : f64}";
+  Tensor z(c.rows * c.vocabulary, c.bf16, 1, 3);
+  std::vector<int32_t> targets;
+  for (int64_t i = 0; i < c.rows; ++i)
+    targets.push_back(i % 5 == 3 ? -1 : (i * 7919 + 11) % c.vocabulary);
+  targets[0] = c.vocabulary;
+  const float seed = 0.37f;
+  std::vector<double> dz(c.rows * c.vocabulary);
+  double loss = 0;
+  int64_t count = 0, correct = 0;
+  for (int64_t i = 0; i < c.rows; ++i) {
+    auto at = [&](int64_t v) { return double(z.at(i * c.vocabulary + v)); };
+    int64_t best = 0;
+    for (int64_t v = 0; v < c.vocabulary; ++v)
+      best = at(v) > at(best) ? v : best;
+    if (i % 5 == 1)
+      targets[i] = best;
+    if (targets[i] < 0 || targets[i] >= c.vocabulary)
+      continue;
+    double sum = 0;
+    for (int64_t v = 0; v < c.vocabulary; ++v)
+      sum += std::exp(at(v) - at(best));
+    double lse = at(best) + std::log(sum);
+    loss += lse - at(targets[i]) + c.zWeight * lse * lse;
+    ++count;
+    correct += best == targets[i];
+    for (int64_t v = 0; v < c.vocabulary; ++v)
+      dz[i * c.vocabulary + v] =
+          seed * (std::exp(at(v) - lse) * (1 + 2 * c.zWeight * lse) -
+                  (v == targets[i]));
+  }
+
+  auto forward = KernelRunner::create(
+      "kernel.func block @k(%z: " + tz +
+          ", %t: tensor<?xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>) " +
+          "{\n  %l, %n, %c = qwen.cross_entropy %z, %t" + weight + " : (" + tz +
+          ", tensor<?xi32>) -> (tensor<f32>, tensor<i32>, tensor<i32>)\n" +
+          "  kernel.return %l, %n, %c : tensor<f32>, tensor<i32>, " +
+          "tensor<i32>\n}",
+      target, c.rows);
+  ASSERT_TRUE(bool(forward)) << llvm::toString(forward.takeError());
+  float actualLoss = 0;
+  int32_t actualCount = 0, actualCorrect = 0;
+  Launch launch{{z.data(), targets.data()},
+                {&actualLoss, &actualCount, &actualCorrect},
+                1,
+                c.rows};
+  (*forward)->run(launch);
+  EXPECT_NEAR(actualLoss, loss, 2e-6 * std::fabs(loss));
+  EXPECT_EQ(actualCount, count);
+  EXPECT_EQ(actualCorrect, correct);
+
+  auto gradient = KernelRunner::create(
+      "kernel.func block @k(%z: " + tz +
+          ", %t: tensor<?xi32>, %s: tensor<f32>) -> " + tz +
+          " {\n  %r = qwen.cross_entropy_grad %z, %t, %s" + weight + " : (" +
+          tz + ", tensor<?xi32>, tensor<f32>) -> " + tz +
+          "\n  kernel.return %r : " + tz + "\n}",
+      target, c.rows);
+  ASSERT_TRUE(bool(gradient)) << llvm::toString(gradient.takeError());
+  Tensor out(z.size(), c.bf16), outAgain = out;
+  float scalar = seed;
+  Launch backward{{z.data(), targets.data(), &scalar}, {out.data()}, 1, c.rows};
+  (*gradient)->run(backward);
+  backward.results[0] = outAgain.data();
+  (*gradient)->run(backward, 3, /*reversed=*/true);
+  EXPECT_EQ(out.bytes(), outAgain.bytes());
+  EXPECT_TRUE(out.isIntact());
+  for (int64_t i = 0; i < out.size(); ++i)
+    ASSERT_NEAR(out.at(i), dz[i],
+                (c.bf16 ? 4e-3 : 2e-6) *
+                    std::max(c.bf16 ? 0.1 : 1.0, std::fabs(dz[i])))
+        << i;
+}
+
+TEST(CrossEntropy, LogitsInMemory) {
+  for (const cpu::CpuTarget &target : runnableTargets()) {
+    checkLogits({1, 0, 3, 0, false}, target);
+    checkLogits({7, 0, 50, 0, false}, target);
+    checkLogits({130, 0, 1237, 0, false, 0.125}, target);
+    checkLogits({66, 0, 700, 0, true, 0.0625}, target);
   }
 }
 

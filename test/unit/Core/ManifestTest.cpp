@@ -90,6 +90,7 @@ TEST(Manifest, NamesTheFaultyPlace) {
       {"/entries/0/args/3/storage", "packed", "storage 'packed'"},
       {"/entries/0/args/3/dtype", "bf16", "another type"},
       {"/entries/0/args/3/count", 2, "another shape or layer count"},
+      {"/entries/0/args/3/optional", true, "optional and no input"},
       {"/entries/0/arena_bytes", -5, "arena_bytes"},
       {"/defaults/train/optimizer/lr", "fast", "not a finite number"},
       {"/flops_per_token/train", nullptr, "not a finite number"},

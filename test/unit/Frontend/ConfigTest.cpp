@@ -267,3 +267,27 @@ TEST_F(Config, WhatIsWrittenReadsBack) {
     EXPECT_EQ(second.dtype, DType::F32) << name;
   }
 }
+
+TEST_F(Config, WindowsAreWritten) {
+  auto config = [&](const char *preset, const char *window) {
+    LoadOptions options;
+    options.overrides = {std::string("attention.window=") + window};
+    auto spec = loadModelFromString(std::string("extends: ") + preset, "m.yaml",
+                                    options);
+    EXPECT_TRUE(bool(spec)) << llvm::toString(spec.takeError());
+    std::string text;
+    llvm::raw_string_ostream(text)
+        << llvm::json::Value(llvm::json::Object(spec->hfConfig));
+    return text;
+  };
+  auto has = [](const std::string &text, const char *part) {
+    return text.find(part) != std::string::npos;
+  };
+  std::string qwen3 = config("tiny", "9");
+  EXPECT_TRUE(has(qwen3, "\"sliding_window\":9"));
+  EXPECT_TRUE(has(qwen3, "\"use_sliding_window\":true"));
+  EXPECT_TRUE(has(qwen3, "\"max_window_layers\":0"));
+  EXPECT_TRUE(has(config("llama-2-7b", "9"), "MistralForCausalLM"));
+  EXPECT_TRUE(has(config("llama-2-7b", "none"), "LlamaForCausalLM"));
+  EXPECT_FALSE(has(config("tiny", "none"), "sliding_window\":9"));
+}

@@ -97,9 +97,11 @@ TEST_F(Importer, Signatures) {
         << module->lookupSymbol<func::FuncOp>(name).getFunctionType();
     return text;
   };
-  EXPECT_EQ(type("eval_loss"), "(tensor<3x32xi32>, tensor<3x32xi32>) -> "
-                               "(tensor<f32>, tensor<i32>, tensor<i32>)");
-  EXPECT_EQ(type("logits"), "(tensor<3x128xi32>) -> tensor<3x128x1024xf32>");
+  EXPECT_EQ(type("eval_loss"),
+            "(tensor<3x32xi32>, tensor<3x32xi32>, tensor<3x32xi32>) -> "
+            "(tensor<f32>, tensor<i32>, tensor<i32>)");
+  EXPECT_EQ(type("logits"),
+            "(tensor<3x128xi32>, tensor<3x128xi32>) -> tensor<3x128x1024xf32>");
   EXPECT_EQ(type("prefill"),
             "(tensor<2x16xi32>, tensor<2xi32>, tensor<2xi32>, "
             "tensor<2x2x2x128x32xbf16>, tensor<2x2x2x128x32xbf16>) -> "

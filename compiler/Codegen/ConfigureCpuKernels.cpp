@@ -6,9 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/CpuKernels.h"
+#include "compiler/Codegen/KernelForm.h"
 #include "compiler/Codegen/Passes.h"
-#include "dialects/Qwen/Entry.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace qwen {
 #define GEN_PASS_DEF_CONFIGURECPUKERNELS
@@ -17,6 +16,7 @@ namespace qwen {
 
 using namespace mlir;
 using namespace qwen;
+using namespace qwen::codegen;
 
 namespace {
 struct ConfigureCpuKernels
@@ -24,26 +24,14 @@ struct ConfigureCpuKernels
   using ConfigureCpuKernelsBase::ConfigureCpuKernelsBase;
 
   void runOnOperation() override {
-    SymbolTable symbols(getOperation());
-    DenseMap<Operation *, int64_t> maxRows;
-    for (auto func : getOperation().getOps<func::FuncOp>()) {
-      int64_t batch = entry::maxExtent(func, "batch"),
-              sequence = entry::maxExtent(func, "sequence");
-      func.walk([&](kernel::LaunchOp launch) {
-        int64_t &rows = maxRows[symbols.lookup(launch.getCallee())];
-        rows =
-            std::max(rows, launch.getUnitSequence() ? batch : batch * sequence);
-      });
-    }
-    for (auto kernel : getOperation().getOps<kernel::FuncOp>()) {
+    forEachKernel(getOperation(), [&](kernel::FuncOp kernel, int64_t rows) {
       int64_t bytes = 0;
       for (StringRef level : levels)
         for (const cpu::CpuTarget &target : cpu::targetsFromOption(level))
-          bytes = std::max(bytes, cpu::workspaceBytes(kernel, target,
-                                                      maxRows.lookup(kernel)));
+          bytes = std::max(bytes, cpu::workspaceBytes(kernel, target, rows));
       if (bytes)
         kernel.setWorkspace(bytes);
-    }
+    });
   }
 };
 } // namespace

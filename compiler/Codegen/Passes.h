@@ -24,7 +24,14 @@ inline constexpr llvm::StringLiteral kWorkerScratch =
 inline constexpr llvm::StringLiteral kStaticSharedBytes =
     "qwen.static_shared_bytes";
 
-/// The symbol of an entry's code for one level.
+/// The gpu.module of the kernels, after lower-to-nvidia.
+inline constexpr llvm::StringLiteral kKernels = "kernels";
+/// On the module after lower-to-nvidia: an array with a dictionary for each GPU
+/// kernel, in the order of their numbers: name, params, shared (bytes),
+/// threads.
+inline constexpr llvm::StringLiteral kKernelTable = "qwen.kernels";
+
+/// The symbol of an entry's code for one level of the CPU, or another target.
 std::string entrySymbol(llvm::StringRef entry, llvm::StringRef level);
 
 #define GEN_PASS_DECL

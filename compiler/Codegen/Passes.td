@@ -53,4 +53,39 @@ def NvvmToHost : Pass<"nvvm-to-host", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
 }
 
+def ConfigureNvidiaKernels : Pass<"configure-nvidia-kernels", "::mlir::ModuleOp"> {
+  let summary = "gives every kernel the workspace that its GPU emitter needs";
+  let description = [{
+    As `configure-cpu-kernels`, for the targets `cuda` and `cuda-sim`.
+  }];
+}
+
+def LowerToNvidia : Pass<"lower-to-nvidia", "::mlir::ModuleOp"> {
+  let summary = "emits kernels and entry points for NVIDIA GPUs";
+  let description = [{
+    Every kernel becomes one or a few `llvm.func`s with `nvvm.kernel` in the
+    `gpu.module @kernels`, which are what one thread does; every entry a function
+    `<entry>$<target>(ctx, call) -> i32` that calls the runtime's `launch`, with
+    `qwen.layers` as loops. Kernels, entries and parameters are gone afterwards; the
+    module's `qwen.kernels` lists the GPU kernels in the order of their numbers.
+  }];
+  let options = [
+    Option<"target", "target", "std::string", "\"cuda\"", "`cuda` or `cuda-sim`">,
+    Option<"precise", "precise", "bool", "false",
+           "Functions of f32 without the hardware's approximations">,
+  ];
+  let dependentDialects = [
+    "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def VerifyGpuKernels : Pass<"verify-gpu-kernels", "::mlir::ModuleOp"> {
+  let summary = "checks accesses of GPU kernels";
+  let description = [{
+    In a `gpu.module`: every access to a vector says that it is aligned to its size
+    or to 16 bytes, nothing is called, and nothing lies on a stack.
+  }];
+}
+
 #endif // QWEN_CODEGEN_PASSES_TD

@@ -11,6 +11,7 @@
 
 #include "compiler/Codegen/Cpu/CpuTarget.h"
 #include "compiler/Codegen/Passes.h"
+#include "compiler/Codegen/Targets.h"
 #include "compiler/Memory/Passes.h"
 #include "compiler/Sharding/Mesh.h"
 #include "dialects/Qwen/Entry.h"
@@ -325,24 +326,31 @@ json::Object qwen::planMemory(const json::Object &manifest) {
 // The end
 //===----------------------------------------------------------------------===//
 
-FailureOr<FinishedManifest> qwen::finishManifest(ModuleOp module) {
-  FailureOr<json::Object> document = getManifest(module);
-  if (failed(document))
-    return failure();
+static std::vector<std::string> entrySymbols(const json::Object &document,
+                                             llvm::StringRef level) {
+  std::vector<std::string> symbols;
+  for (const json::Value &entry : *document.getArray("entries"))
+    symbols.push_back(
+        entrySymbol(*entry.getAsObject()->getString("name"), level));
+  return symbols;
+}
+
+/// The variants of a module for the CPU; returns what the manifest says of
+/// them.
+static FailureOr<json::Object> finishCpu(ModuleOp module,
+                                         const json::Object &document,
+                                         std::vector<ModuleVariant> &result) {
   auto scratch = module->getAttrOfType<IntegerAttr>(kWorkerScratch);
   auto cpuName = module->getAttrOfType<StringAttr>(kCpuAttr);
-  const json::Array *entries = document->getArray("entries");
-  if (!scratch || !cpuName || !entries)
-    return module.emitError("expected a module after the phase codegen");
-
-  FinishedManifest result;
+  if (!scratch || !cpuName)
+    return failure();
   json::Array variants;
   for (const cpu::CpuTarget &target : cpu::targetsFromOption(cpuName)) {
-    ModuleVariant variant{"cpu", target.name().str(), {}};
-    for (const json::Value &entry : *entries)
-      variant.entries.push_back(
-          entrySymbol(*entry.getAsObject()->getString("name"), target.name()));
-    result.variants.push_back(std::move(variant));
+    result.push_back({"cpu",
+                      target.name().str(),
+                      entrySymbols(document, target.name()),
+                      {},
+                      {}});
     json::Array features;
     SmallVector<llvm::StringRef> required = target.requiredFeatures();
     llvm::sort(required);
@@ -351,12 +359,73 @@ FailureOr<FinishedManifest> qwen::finishManifest(ModuleOp module) {
     variants.push_back(json::Object{{"level", target.name()},
                                     {"features", std::move(features)}});
   }
-  (*document)["targets"] =
-      json::Array{json::Object{{"target", "cpu"},
-                               {"worker_scratch_bytes", scratch.getInt()},
-                               {"variants", std::move(variants)}}};
-  document->erase("num_parameters");
-  document->erase("num_embedding_parameters");
-  result.text = print(std::move(*document));
+  return json::Object{{"worker_scratch_bytes", scratch.getInt()},
+                      {"variants", std::move(variants)}};
+}
+
+/// The one variant of a module for GPUs.
+static FailureOr<json::Object> finishGpu(ModuleOp module,
+                                         const json::Object &document,
+                                         std::vector<ModuleVariant> &result) {
+  auto table = module->getAttrOfType<ArrayAttr>(kKernelTable);
+  if (!table)
+    return failure();
+  llvm::StringRef target = targetOf(module);
+  ModuleVariant variant{
+      target.str(), "", entrySymbols(document, target), {}, {}};
+  for (auto kernel : table.getAsRange<DictionaryAttr>()) {
+    auto number = [&](llvm::StringRef key) -> uint32_t {
+      return kernel.getAs<IntegerAttr>(key).getInt();
+    };
+    auto thread = kernel.getAs<StringAttr>("thread");
+    variant.kernels.push_back({kernel.getAs<StringAttr>("name").str(),
+                               number("threads"), number("shared"),
+                               number("params"),
+                               thread ? thread.str() : std::string()});
+  }
+  result.push_back(std::move(variant));
+  return json::Object{
+      {"worker_scratch_bytes", 0},
+      {"variants",
+       json::Array{json::Object{{"level", ""}, {"features", json::Array{}}}}}};
+}
+
+/// Bytes of the arenas by entry.
+static json::Object arenaBytes(const json::Object &document) {
+  json::Object bytes;
+  for (const json::Value &value : *document.getArray("entries")) {
+    const json::Object &entry = *value.getAsObject();
+    bytes[*entry.getString("name")] = *entry.getInteger("arena_bytes");
+  }
+  return bytes;
+}
+
+FailureOr<FinishedManifest>
+qwen::finishManifest(llvm::ArrayRef<ModuleOp> modules) {
+  FinishedManifest result;
+  json::Array targets;
+  std::optional<json::Object> whole;
+  for (ModuleOp module : modules) {
+    FailureOr<json::Object> document = getManifest(module);
+    if (failed(document))
+      return failure();
+    llvm::StringRef name = targetOf(module);
+    FailureOr<json::Object> target = failure();
+    if (document->getArray("entries"))
+      target = (isGpuTarget(name) ? finishGpu : finishCpu)(module, *document,
+                                                           result.variants);
+    if (failed(target))
+      return module.emitError("expected a module after the phase codegen");
+    (*target)["target"] = name;
+    if (whole)
+      (*target)["arena_bytes"] = arenaBytes(*document);
+    else
+      whole = std::move(*document);
+    targets.push_back(std::move(*target));
+  }
+  (*whole)["targets"] = std::move(targets);
+  whole->erase("num_parameters");
+  whole->erase("num_embedding_parameters");
+  result.text = print(std::move(*whole));
   return result;
 }

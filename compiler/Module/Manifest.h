@@ -43,12 +43,14 @@ void attachCpu(mlir::ModuleOp module, llvm::StringRef cpu);
 mlir::FailureOr<llvm::json::Object> getManifest(mlir::ModuleOp module);
 
 /// After `codegen`: the whole document as text, keys sorted, and the variants
-/// in its order.
+/// in its order. `modules` are those of the targets; the images are not there
+/// yet. What targets have in common is taken from the first.
 struct FinishedManifest {
   std::string text;
   std::vector<ModuleVariant> variants;
 };
-mlir::FailureOr<FinishedManifest> finishManifest(mlir::ModuleOp module);
+mlir::FailureOr<FinishedManifest>
+finishManifest(llvm::ArrayRef<mlir::ModuleOp> modules);
 
 /// The `device` object of --plan --json, from the entries of a document.
 llvm::json::Object planMemory(const llvm::json::Object &manifest);

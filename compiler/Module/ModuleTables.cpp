@@ -41,6 +41,18 @@ public:
         name);
   }
 
+  Constant *number(uint64_t value) { return ConstantInt::get(word, value); }
+
+  /// An array of structs; null if there are none.
+  Constant *addRows(ArrayRef<Constant *> rows, StringRef name) {
+    if (rows.empty())
+      return ConstantPointerNull::get(pointer);
+    return addConstant(
+        ConstantArray::get(ArrayType::get(rows.front()->getType(), rows.size()),
+                           rows),
+        name);
+  }
+
   /// qrt_variant
   Constant *variant(const qwen::ModuleVariant &variant) {
     auto *type = FunctionType::get(word, {pointer, pointer}, false);
@@ -51,11 +63,47 @@ public:
       function->setVisibility(GlobalValue::HiddenVisibility);
       entries.push_back(function);
     }
+    SmallVector<Constant *> kernels, images;
+    for (const qwen::ModuleKernel &each : variant.kernels)
+      kernels.push_back(kernel(each));
+    for (const qwen::ModuleImage &each : variant.images)
+      images.push_back(image(each));
     return ConstantStruct::getAnon(
         {addString(variant.target), addString(variant.level),
-         addPointers(entries, "entries"), ConstantInt::get(word, 0),
-         ConstantInt::get(word, 0), ConstantPointerNull::get(pointer),
-         ConstantPointerNull::get(pointer)});
+         addPointers(entries, "entries"), number(kernels.size()),
+         number(images.size()), addRows(kernels, "kernels"),
+         addRows(images, "images")});
+  }
+
+  /// qrt_kernel
+  Constant *kernel(const qwen::ModuleKernel &kernel) {
+    Constant *thread = ConstantPointerNull::get(pointer);
+    if (!kernel.thread.empty()) {
+      auto *type = FunctionType::get(Type::getVoidTy(context),
+                                     {pointer, pointer}, false);
+      auto *function = cast<Function>(
+          module.getOrInsertFunction(kernel.thread, type).getCallee());
+      function->setVisibility(GlobalValue::HiddenVisibility);
+      thread = function;
+    }
+    auto *block = ConstantDataArray::get(
+        context, ArrayRef<uint32_t>{kernel.threads, 1, 1});
+    return ConstantStruct::getAnon({addString(kernel.name), block,
+                                    number(kernel.sharedBytes),
+                                    number(kernel.params), number(0), thread});
+  }
+
+  /// qrt_image
+  Constant *image(const qwen::ModuleImage &image) {
+    bool isText = image.kind == QRT_PTX;
+    auto *bytes = cast<GlobalVariable>(addConstant(
+        ConstantDataArray::getString(context, image.bytes, isText), "image"));
+    bytes->setAlignment(Align(64));
+    auto *size = ConstantInt::get(Type::getInt64Ty(context),
+                                  image.bytes.size() + isText);
+    return ConstantStruct::getAnon({number(image.kind), number(image.arch),
+                                    number(image.archSpecific), number(0),
+                                    bytes, size});
   }
 
   /// qrt_module
@@ -63,14 +111,11 @@ public:
     SmallVector<Constant *> rows;
     for (const qwen::ModuleVariant &each : variants)
       rows.push_back(variant(each));
-    auto *rowsType = ArrayType::get(rows.front()->getType(), rows.size());
-    auto number = [&](uint64_t value) { return ConstantInt::get(word, value); };
-    return addConstant(
-        ConstantStruct::getAnon(
-            {number(QRT_ABI_VERSION), number(variants.size()),
-             number(variants.front().entries.size()), number(0),
-             addConstant(ConstantArray::get(rowsType, rows), "variants")}),
-        "module");
+    return addConstant(ConstantStruct::getAnon(
+                           {number(QRT_ABI_VERSION), number(variants.size()),
+                            number(variants.front().entries.size()), number(0),
+                            addRows(rows, "variants")}),
+                       "module");
   }
 
   /// const qrt_module *qwen_module_query(uint32_t max_version)

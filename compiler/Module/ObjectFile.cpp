@@ -86,7 +86,7 @@ static void setFunctionAttributes(llvm::Function &function) {
 // One LLVM module
 //===----------------------------------------------------------------------===//
 
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
+void optimizeModule(llvm::Module &module, llvm::TargetMachine &machine) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager sccs;
@@ -122,7 +122,7 @@ Expected<ObjectBytes> emitLLVMModule(llvm::Module &module) {
   llvm::raw_string_ostream problemStream(problem);
   if (llvm::verifyModule(module, &problemStream))
     return llvm::createStringError("generated code is not valid: " + problem);
-  optimize(module, **machine);
+  optimizeModule(module, **machine);
 
   ObjectBytes object;
   llvm::raw_svector_ostream stream(object);

@@ -16,6 +16,10 @@
 #include "llvm/IR/Module.h"
 #include "llvm/Support/Error.h"
 
+namespace llvm {
+class TargetMachine;
+}
+
 namespace qwen {
 
 using ObjectBytes = llvm::SmallVector<char, 0>;
@@ -34,6 +38,9 @@ llvm::Expected<std::vector<ObjectBytes>> emitObjects(mlir::ModuleOp module,
 
 /// As emitObjects, in one object: for tests and small modules.
 llvm::Expected<ObjectBytes> emitObject(mlir::ModuleOp module);
+
+/// LLVM's passes of level O3.
+void optimizeModule(llvm::Module &module, llvm::TargetMachine &machine);
 
 /// Optimizes (at O3) and emits one LLVM module.
 llvm::Expected<ObjectBytes> emitLLVMModule(llvm::Module &module);

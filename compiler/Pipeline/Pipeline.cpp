@@ -9,6 +9,7 @@
 
 #include "compiler/Autodiff/Passes.h"
 #include "compiler/Codegen/Passes.h"
+#include "compiler/Codegen/Targets.h"
 #include "compiler/Fusion/Passes.h"
 #include "compiler/Memory/Passes.h"
 #include "compiler/Model/Passes.h"
@@ -56,7 +57,10 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     return;
   case Phase::Fuse:
     pm.addPass(createFormKernels());
-    pm.addPass(createConfigureCpuKernels({levels}));
+    if (isGpuTarget(options.target))
+      pm.addPass(createConfigureNvidiaKernels());
+    else
+      pm.addPass(createConfigureCpuKernels({levels}));
     pm.addPass(createCSEPass());
     pm.addPass(createVerifyFused());
     return;
@@ -69,7 +73,12 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     return;
   }
   case Phase::Codegen:
-    pm.addPass(createLowerToCpu({levels}));
+    if (isGpuTarget(options.target)) {
+      pm.addPass(createLowerToNvidia({options.target}));
+      pm.addPass(createVerifyGpuKernels());
+    } else {
+      pm.addPass(createLowerToCpu({levels}));
+    }
     buildLowerToLLVM(pm);
     return;
   case Phase::Module:

@@ -17,6 +17,8 @@
 namespace qwen {
 
 struct PipelineOptions {
+  /// The target of phases after `shard`: one of targetNames().
+  std::string target = "cpu";
   /// The value of --cpu: which levels are emitted.
   std::string cpu = "native";
   /// Whether the module can train.

@@ -106,7 +106,8 @@ typedef enum qrt_dtype {
  *            argument with "count" n holds n consecutive slots: one per layer;
  *            one that is "optional" may be null).
  *            Immutable while the call runs. Each pointer is aligned to its
- *            element only: parameters may be a mapped file.
+ *            element only: parameters may be a mapped file. On targets with
+ *            kernels it is aligned to 16 bytes, one layer's as well.
  *   extents  actual sizes, in the order of the entry's "extents", each between
  *            1 and its maximum. Tensors are dense with the actual sizes.
  *   arena    workspace of "arena_bytes" bytes, 64-byte aligned, contents

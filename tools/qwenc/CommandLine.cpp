@@ -17,6 +17,7 @@ static constexpr char kExamples[] =
     "  qwenc models/tiny.yaml --set train.batch=4 --set dims.layers=2\n"
     "  qwenc Qwen3-0.6B/ --for infer --cpu portable -o qwen3.so\n"
     "  qwenc models/qwen3-8b.yaml --plan --json\n"
+    "  qwenc models/qwen3-8b.yaml --target cuda --target cpu -o model.so\n"
     "  qwenc models/tiny.yaml --compile-to=fuse > fused.mlir\n"
     "  qwenc fused.mlir --compile-from=fuse -o model.so\n"
     "MLIR's own --mlir-* options are passed on (--mlir-print-ir-after-all, "
@@ -104,13 +105,12 @@ static std::string withoutPeriod(std::string message) {
 }
 
 ParseResult qwenc::parseCommandLine(int argc, char **argv,
-                                    const std::vector<Choice> &phases,
-                                    const std::vector<std::string> &cpus,
+                                    const KnownNames &known,
                                     const std::string &version) {
   ParseResult result;
   Options options;
   std::vector<std::string> phaseNames;
-  for (const Choice &phase : phases)
+  for (const Choice &phase : known.phases)
     phaseNames.push_back(phase.name);
 
   CLI::App app{"Compiles a model file (YAML), or a Hugging Face model "
@@ -119,7 +119,6 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
   app.set_help_flag("--help,-h", "print this text and exit");
   app.set_version_flag("--version", version);
   app.footer(kExamples);
-  std::vector<std::string> targets;
   std::string purposes = "train,infer", mesh;
   app.add_option("model", options.model,
                  "YAML file or Hugging Face directory; MLIR with "
@@ -127,10 +126,22 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
       ->type_name("MODEL");
   app.add_option("-o,--output", options.output, "file to write (model.so)")
       ->type_name("FILE");
-  app.add_option("--target", targets, "cpu")->type_name("TARGET");
+  app.add_option("--target", options.targets,
+                 choices(known.targets) +
+                     "; may be repeated: one file for all (default: cpu)")
+      ->type_name("TARGET")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--gpu-arch", options.gpuArchs,
+                 "GPUs that cuda is for, as sm_90a (the default); may be "
+                 "repeated; sm_80 is always there as PTX")
+      ->type_name("ARCH")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--cpu", options.cpu,
-                 choices(cpus) + "; native (the default): one variant for this "
-                                 "machine; portable: all, chosen at load")
+                 choices(known.cpus) +
+                     "; native (the default): one variant for this "
+                     "machine; portable: all, chosen at load")
       ->type_name("LEVEL");
   app.add_option("--mesh", mesh,
                  "devices, as data=2,tensor=4 or 2x4 (default: the model "
@@ -192,13 +203,41 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
     result.error = describeExtra(app, extras.front());
     return result;
   }
-  for (const std::string &target : targets)
-    if (target != "cpu") {
-      result.error = wrongValue("--target", target, {"cpu"});
+  for (const std::string &target : options.targets)
+    if (!contains(known.targets, target)) {
+      result.error = wrongValue("--target", target, known.targets);
       return result;
     }
-  if (!contains(cpus, options.cpu)) {
-    result.error = wrongValue("--cpu", options.cpu, cpus);
+  for (const std::string &arch : options.gpuArchs)
+    if (!known.isGpuArch(arch)) {
+      result.error =
+          UsageError{7002,
+                     "unknown value '" + arch +
+                         "' of --gpu-arch: expected sm_80 or above, as sm_90a",
+                     "",
+                     {}};
+      return result;
+    }
+  // Each once, in the order of the first time.
+  for (std::vector<std::string> *names :
+       {&options.targets, &options.gpuArchs}) {
+    std::vector<std::string> unique;
+    for (const std::string &name : *names)
+      if (!contains(unique, name))
+        unique.push_back(name);
+    *names = std::move(unique);
+  }
+  if (!options.gpuArchs.empty() && !contains(options.targets, "cuda")) {
+    result.error =
+        UsageError{7002, "--gpu-arch goes with --target cuda", "", {}};
+    return result;
+  }
+  if (options.targets.empty())
+    options.targets = {"cpu"};
+  if (options.gpuArchs.empty())
+    options.gpuArchs = {"sm_90a"};
+  if (!contains(known.cpus, options.cpu)) {
+    result.error = wrongValue("--cpu", options.cpu, known.cpus);
     return result;
   }
   options.train = options.infer = false;

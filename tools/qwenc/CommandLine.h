@@ -30,6 +30,8 @@ using Mesh = std::vector<std::pair<std::string, int64_t>>;
 struct Options {
   std::string model;
   std::string output = "model.so";
+  std::vector<std::string> targets;  // cpu if none is named
+  std::vector<std::string> gpuArchs; // of cuda: sm_90a if none is named
   std::string cpu = "native";
   Mesh mesh; // empty: as the model file says
   bool train = true, infer = true;
@@ -51,6 +53,13 @@ struct UsageError {
   std::vector<std::string> candidates; // what it may have meant
 };
 
+/// What flags may name.
+struct KnownNames {
+  std::vector<Choice> phases;
+  std::vector<std::string> targets, cpus;
+  bool (*isGpuArch)(const std::string &name);
+};
+
 /// What parsing came to: options to run with, a text to print, or an error.
 struct ParseResult {
   std::optional<Options> options;
@@ -58,9 +67,7 @@ struct ParseResult {
   std::optional<UsageError> error;
 };
 
-ParseResult parseCommandLine(int argc, char **argv,
-                             const std::vector<Choice> &phases,
-                             const std::vector<std::string> &cpus,
+ParseResult parseCommandLine(int argc, char **argv, const KnownNames &known,
                              const std::string &version);
 
 } // namespace qwenc

@@ -11,7 +11,10 @@
 #include <thread>
 
 #include "compiler/Codegen/Cpu/CpuTarget.h"
+#include "compiler/Codegen/Passes.h"
+#include "compiler/Codegen/Targets.h"
 #include "compiler/Frontend/Importer.h"
+#include "compiler/Module/GpuImages.h"
 #include "compiler/Module/Manifest.h"
 #include "compiler/Module/SharedObject.h"
 #include "compiler/Pipeline/Pipeline.h"
@@ -58,19 +61,25 @@ private:
   bool checkOutput();
   bool readInput();
   bool importModelFile();
+  /// A module as of --target; before `shard` there is only one, for all.
+  using Unit = OwningOpRef<ModuleOp>;
+
   bool runPhase(Phase phase);
-  bool runPasses(Phase phase);
-  bool runAfter(Phase phase);
+  bool runPhaseOn(Unit &unit, Phase phase);
+  bool runPasses(ModuleOp module, Phase phase);
+  bool runAfter(ModuleOp module, Phase phase);
   bool runPhases(Phase last);
-  std::optional<int64_t> trainPeak();
-  bool fitBudget(ModuleOp beforeRemat);
-  bool checkBudget();
-  void explainBudget(int64_t arenaBytes);
+  std::optional<int64_t> trainPeak(ModuleOp module);
+  bool fitBudget(Unit &unit, ModuleOp beforeRemat);
+  bool checkBudget(ModuleOp module);
+  void explainBudget(ModuleOp module, int64_t arenaBytes);
   bool dump(Phase phase);
   void writeReproducer(Phase phase, ModuleOp before, PassManager &pm);
   bool printModule();
   bool printPlanDocument();
   bool writeLibrary();
+  llvm::Error addImages(ModuleOp module, ModuleVariant &variant,
+                        unsigned threads);
   bool fail(const Twine &message, int code) {
     printError(message.str(), code);
     return false;
@@ -79,7 +88,7 @@ private:
   const Options &options;
   MLIRContext context;
   DiagnosticPrinter diagnostics;
-  OwningOpRef<ModuleOp> module;
+  OwnedModules units;
   Phase done = Phase::Import; // the last phase that has run
   PipelineOptions pipeline;
   std::optional<int64_t> memoryBudget;
@@ -146,10 +155,10 @@ bool Driver::importModelFile() {
   if (failed(imported))
     return fail("compiler bug: the model file gives IR that is not valid",
                 2900);
-  module = std::move(*imported);
+  units.push_back(std::move(*imported));
   memoryBudget = spec->memoryBudget;
   pipeline.weights = spec->inferWeights;
-  attachModel(*module, *spec);
+  attachModel(*units.front(), *spec);
   return true;
 }
 
@@ -163,12 +172,13 @@ bool Driver::readInput() {
     return fail(error, 2903);
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
-  module = parseSourceFile<ModuleOp>(sources, &context);
+  Unit module = parseSourceFile<ModuleOp>(sources, &context);
   if (!module)
     return fail(options.model + " is not IR that --compile-to has printed",
                 2903);
   done = *symbolizePhase(options.compileFrom);
   auto phase = (*module)->getAttrOfType<StringAttr>(kPhaseAttr);
+  units = takeTargets(std::move(module));
   if (!phase || phase.getValue() != options.compileFrom)
     return fail(Twine(options.model) + " is not IR of the phase " +
                     options.compileFrom + ", but " +
@@ -201,14 +211,15 @@ void Driver::writeReproducer(Phase phase, ModuleOp before, PassManager &pm) {
                << "' " << path << '\n';
 }
 
-bool Driver::runPasses(Phase phase) {
+bool Driver::runPasses(ModuleOp module, Phase phase) {
   PassManager pm(&context, ModuleOp::getOperationName());
   if (failed(applyPassManagerCLOptions(pm)))
     return false;
   applyDefaultTimingPassManagerCLOptions(pm);
+  pipeline.target = targetOf(module).str();
   buildPhase(phase, pm, pipeline);
-  OwningOpRef<ModuleOp> before = module->clone();
-  if (succeeded(pm.run(*module)))
+  OwningOpRef<ModuleOp> before = module.clone();
+  if (succeeded(pm.run(module)))
     return true;
   // An error with a code is the user's and says what to do.
   if (!diagnostics.sawUserError()) {
@@ -219,15 +230,15 @@ bool Driver::runPasses(Phase phase) {
 }
 
 /// What the manifest learns from a phase.
-bool Driver::runAfter(Phase phase) {
+bool Driver::runAfter(ModuleOp module, Phase phase) {
   if (phase != Phase::Memory)
     return true;
-  return succeeded(attachEntries(*module));
+  return succeeded(attachEntries(module));
 }
 
 /// Bytes that training needs on a device; none without a plan.
-std::optional<int64_t> Driver::trainPeak() {
-  FailureOr<llvm::json::Object> manifest = getManifest(*module);
+std::optional<int64_t> Driver::trainPeak(ModuleOp module) {
+  FailureOr<llvm::json::Object> manifest = getManifest(module);
   if (failed(manifest))
     return std::nullopt;
   const llvm::json::Object *memory = manifest->getObject("memory");
@@ -238,11 +249,12 @@ std::optional<int64_t> Driver::trainPeak() {
 /// Repeats the phases from `remat` with less to save until training fits its
 /// budget or there is nothing left to recompute. Every round recomputes at
 /// least one more value, and the last one everything.
-bool Driver::fitBudget(ModuleOp beforeRemat) {
+bool Driver::fitBudget(Unit &unit, ModuleOp beforeRemat) {
   constexpr int kRounds = 8;
+  pipeline.savedBytes = -1;
   for (int round = 1; round <= kRounds; ++round) {
-    std::optional<int64_t> peak = trainPeak();
-    int64_t saved = savedBytes(*module, "micro_step");
+    std::optional<int64_t> peak = trainPeak(*unit);
+    int64_t saved = savedBytes(*unit, "micro_step");
     if (!peak || *peak <= *memoryBudget || saved == 0)
       return true;
     // The recomputed values of one layer need room themselves: several rounds.
@@ -250,11 +262,11 @@ bool Driver::fitBudget(ModuleOp beforeRemat) {
         round == kRounds
             ? 0
             : std::max<int64_t>(0, saved - (*peak - *memoryBudget));
-    module = beforeRemat.clone();
+    unit = beforeRemat.clone();
     for (Phase phase : {Phase::Remat, Phase::Fuse, Phase::Memory})
-      if (!runPhase(phase))
+      if (!runPhaseOn(unit, phase) || !dump(phase))
         return false;
-    if (savedBytes(*module, "micro_step") == saved)
+    if (savedBytes(*unit, "micro_step") == saved)
       return true;
   }
   return true;
@@ -262,20 +274,21 @@ bool Driver::fitBudget(ModuleOp beforeRemat) {
 
 /// The plan again with a limit that only the largest arena exceeds: it names
 /// the largest buffers.
-void Driver::explainBudget(int64_t arenaBytes) {
+void Driver::explainBudget(ModuleOp module, int64_t arenaBytes) {
   ScopedDiagnosticHandler handler(&context, [](Diagnostic &diagnostic) {
     printNotes(diagnostic);
     return success();
   });
   PipelineOptions limited = pipeline;
+  limited.target = targetOf(module).str();
   limited.arenaBudget = std::max<int64_t>(arenaBytes, 1);
   PassManager pm(&context, ModuleOp::getOperationName());
   buildPhase(Phase::Memory, pm, limited);
-  (void)pm.run(*module);
+  (void)pm.run(module);
 }
 
-bool Driver::checkBudget() {
-  FailureOr<llvm::json::Object> manifest = getManifest(*module);
+bool Driver::checkBudget(ModuleOp module) {
+  FailureOr<llvm::json::Object> manifest = getManifest(module);
   if (failed(manifest))
     return false;
   for (const char *kind : {"train", "infer"}) {
@@ -291,7 +304,7 @@ bool Driver::checkBudget() {
              " on each device: " + Twine(peak - arena) + " of state and " +
              Twine(arena) + " of activations and workspace",
          2001);
-    explainBudget(arena - 1);
+    explainBudget(module, arena - 1);
     return false;
   }
   return true;
@@ -312,45 +325,58 @@ bool Driver::dump(Phase phase) {
   std::unique_ptr<llvm::ToolOutputFile> file = openOutputFile(path, &error);
   if (!file)
     return fail(error, 2902);
-  module->print(file->os());
+  joinTargets(units)->print(file->os());
   file->os() << '\n';
   file->keep();
   return true;
 }
 
-bool Driver::runPhase(Phase phase) {
+bool Driver::runPhaseOn(Unit &unit, Phase phase) {
   Stopwatch watch;
-  if (phase == Phase::Codegen)
-    attachCpu(*module, options.cpu);
-  if (!runPasses(phase) || !runAfter(phase))
+  if (phase == Phase::Codegen && !isGpuTarget(targetOf(*unit)))
+    attachCpu(*unit, options.cpu);
+  if (!runPasses(*unit, phase) || !runAfter(*unit, phase))
     return false;
-  (*module)->setAttr(kPhaseAttr,
-                     StringAttr::get(&context, stringifyPhase(phase)));
-  if (!dump(phase))
-    return false;
-  done = phase;
+  (*unit)->setAttr(kPhaseAttr,
+                   StringAttr::get(&context, stringifyPhase(phase)));
   if (options.verbose)
     llvm::errs() << llvm::format(
-        "%-10s%8.3f s\n", stringifyPhase(phase).str().c_str(), watch.seconds());
+        "%-10s%8.3f s  %s\n", stringifyPhase(phase).str().c_str(),
+        watch.seconds(),
+        phase > Phase::Shard ? targetOf(*unit).str().c_str() : "");
   return true;
+}
+
+/// A phase on the modules of all targets.
+bool Driver::runPhase(Phase phase) {
+  for (Unit &unit : units)
+    if (!runPhaseOn(unit, phase))
+      return false;
+  if (phase == Phase::Shard)
+    units = copyForTargets(*units.front(), options.targets);
+  done = phase;
+  return dump(phase);
 }
 
 /// All phases up to `last`.
 bool Driver::runPhases(Phase last) {
-  OwningOpRef<ModuleOp> beforeRemat;
+  OwnedModules beforeRemat;
   for (const PhaseInfo &info : allPhases()) {
     if (info.phase <= done || info.phase > last || info.phase == Phase::Module)
       continue;
     if (info.phase == Phase::Remat && memoryBudget && options.train)
-      beforeRemat = module->clone();
+      for (Unit &unit : units)
+        beforeRemat.push_back(unit->clone());
     if (!runPhase(info.phase))
       return false;
     if (info.phase != Phase::Memory || !memoryBudget)
       continue;
-    if (beforeRemat && !fitBudget(*beforeRemat))
-      return false;
-    if (!checkBudget())
-      return false;
+    for (size_t i = 0; i < units.size(); ++i) {
+      if (!beforeRemat.empty() && !fitBudget(units[i], *beforeRemat[i]))
+        return false;
+      if (!checkBudget(*units[i]))
+        return false;
+    }
   }
   return true;
 }
@@ -360,13 +386,13 @@ bool Driver::runPhases(Phase last) {
 //===----------------------------------------------------------------------===//
 
 bool Driver::printModule() {
-  module->print(llvm::outs());
+  joinTargets(units)->print(llvm::outs());
   llvm::outs() << '\n';
   return true;
 }
 
 bool Driver::printPlanDocument() {
-  FailureOr<llvm::json::Object> manifest = getManifest(*module);
+  FailureOr<llvm::json::Object> manifest = getManifest(*units.front());
   if (failed(manifest))
     return false;
   for (const char *key : {"name", "num_parameters", "num_embedding_parameters",
@@ -382,20 +408,51 @@ bool Driver::printPlanDocument() {
   return true;
 }
 
+/// Images of the kernels, which leave the module.
+llvm::Error Driver::addImages(ModuleOp module, ModuleVariant &variant,
+                              unsigned threads) {
+  auto kernels = module.lookupSymbol<gpu::GPUModuleOp>(kKernels);
+  if (!kernels)
+    return llvm::Error::success();
+  std::vector<GpuArch> archs;
+  for (const std::string &name : options.gpuArchs)
+    archs.push_back(*parseGpuArch(name));
+  llvm::Expected<std::vector<ModuleImage>> images =
+      emitGpuImages(kernels, archs, threads);
+  if (!images)
+    return images.takeError();
+  variant.images = std::move(*images);
+  kernels.erase();
+  return llvm::Error::success();
+}
+
 bool Driver::writeLibrary() {
   Stopwatch watch;
-  FailureOr<FinishedManifest> manifest = finishManifest(*module);
+  SmallVector<ModuleOp> modules;
+  for (Unit &unit : units)
+    modules.push_back(*unit);
+  FailureOr<FinishedManifest> manifest = finishManifest(modules);
   if (failed(manifest))
     return false;
   unsigned threads =
       options.jobs ? options.jobs : std::thread::hardware_concurrency();
-  llvm::Expected<std::vector<ObjectBytes>> objects =
-      emitObjects(*module, threads);
-  llvm::Error error = objects
-                          ? writeModule(std::move(*objects), manifest->variants,
-                                        manifest->text, options.output)
-                          : objects.takeError();
-  if (error) {
+  std::vector<ObjectBytes> code;
+  auto run = [&]() -> llvm::Error {
+    for (ModuleOp module : modules) {
+      for (ModuleVariant &variant : manifest->variants)
+        if (variant.target == targetOf(module))
+          if (llvm::Error error = addImages(module, variant, threads))
+            return error;
+      llvm::Expected<std::vector<ObjectBytes>> objects =
+          emitObjects(module, threads);
+      if (!objects)
+        return objects.takeError();
+      llvm::move(*objects, std::back_inserter(code));
+    }
+    return writeModule(std::move(code), manifest->variants, manifest->text,
+                       options.output);
+  };
+  if (llvm::Error error = run()) {
     printError(std::move(error), 2900);
     return false;
   }
@@ -412,7 +469,8 @@ bool Driver::run() {
     last = *symbolizePhase(options.compileTo);
   pipeline.cpu = options.cpu;
   pipeline.train = options.train;
-  if (cpu::targetsFromOption(options.cpu).empty())
+  if (llvm::is_contained(options.targets, "cpu") &&
+      cpu::targetsFromOption(options.cpu).empty())
     return fail("this machine is below x86-64-v3 (AVX2 and FMA), the lowest "
                 "level that has kernels; name the level of another with --cpu",
                 2302);

@@ -9,7 +9,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/CpuTarget.h"
+#include "compiler/Codegen/Targets.h"
 #include "compiler/Frontend/Node.h"
+#include "compiler/Module/GpuImages.h"
 #include "compiler/Pipeline/Pipeline.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/IR/AsmState.h"
@@ -65,14 +67,19 @@ static bool parseMlirFlags(const std::vector<std::string> &flags) {
 }
 
 int main(int argc, char **argv) {
-  std::vector<Choice> phases;
+  KnownNames known;
+  std::vector<Choice> &phases = known.phases;
   for (const qwen::PhaseInfo &info : qwen::allPhases())
     phases.push_back({info.name.str(), info.description.str()});
-  std::vector<std::string> cpus;
   for (llvm::StringRef name : qwen::cpu::cpuOptions())
-    cpus.push_back(name.str());
+    known.cpus.push_back(name.str());
+  for (llvm::StringRef name : qwen::targetNames())
+    known.targets.push_back(name.str());
+  known.isGpuArch = [](const std::string &name) {
+    return qwen::parseGpuArch(name).has_value();
+  };
   ParseResult parsed =
-      parseCommandLine(argc, argv, phases, cpus, "qwenc " QWEN_VERSION);
+      parseCommandLine(argc, argv, known, "qwenc " QWEN_VERSION);
   if (parsed.text) {
     llvm::outs() << *parsed.text;
     return 0;

@@ -9,7 +9,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/Emitters.h"
-#include "compiler/Codegen/Cpu/RowEval.h"
+#include "compiler/Codegen/Cpu/RowLoops.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;

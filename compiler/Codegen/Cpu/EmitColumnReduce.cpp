@@ -10,7 +10,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/Emitters.h"
-#include "compiler/Codegen/Cpu/RowEval.h"
+#include "compiler/Codegen/Cpu/RowLoops.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -22,21 +22,6 @@ static constexpr int64_t kBlockRows = 64;
 static constexpr int64_t kBlockColumns = 256;
 /// Rows whose columns are added in one pass over a slot.
 static constexpr int64_t kPassRows = 4;
-
-static bool reducesRows(kernel::ReduceOp op) {
-  int64_t rank = tensorOf(op.getOperand()).getRank();
-  return rank > 1 && op.getKind() == kernel::ReductionKind::Add &&
-         op.getDims() ==
-             ArrayRef(llvm::to_vector(llvm::seq<int64_t>(0, rank - 1)));
-}
-
-static SmallVector<kernel::ReduceOp> sumsOf(kernel::FuncOp kernel) {
-  SmallVector<kernel::ReduceOp> ops;
-  for (auto op : kernel.getBody().front().getOps<kernel::ReduceOp>())
-    if (reducesRows(op))
-      ops.push_back(op);
-  return ops;
-}
 
 static LogicalResult check(kernel::FuncOp kernel,
                            ArrayRef<kernel::ReduceOp> sums) {
@@ -155,7 +140,7 @@ private:
   }
 
   KernelBuilder &k;
-  RowEval eval;
+  RowLoops eval;
   ArrayRef<kernel::ReduceOp> sums;
   int64_t width;
   SmallVector<int64_t> inner;
@@ -166,7 +151,7 @@ private:
 /// The second task: adds the slots of 256 columns and stores the results.
 static void emitFinal(kernel::FuncOp kernel, KernelBuilder &k,
                       ArrayRef<kernel::ReduceOp> sums) {
-  RowEval eval(k, kernel);
+  RowLoops eval(k, kernel);
   RankedTensorType type = tensorOf(kernel::ReduceOp(sums.front()).getOperand());
   int64_t width = type.getShape().back(), slotSize = width * sums.size();
   Value rows = type.isDynamicDim(0) ? k.rows() : k.i64(type.getDimSize(0));
@@ -226,7 +211,7 @@ static void emitFinal(kernel::FuncOp kernel, KernelBuilder &k,
 FailureOr<KernelCode> cpu::emitColumnReduce(kernel::FuncOp kernel,
                                             const CpuTarget &target,
                                             ModuleOp module) {
-  SmallVector<kernel::ReduceOp> sums = sumsOf(kernel);
+  SmallVector<kernel::ReduceOp> sums = columnSumsOf(kernel);
   if (failed(check(kernel, sums)))
     return failure();
   RankedTensorType type = tensorOf(sums.front().getOperand());
@@ -249,7 +234,7 @@ FailureOr<KernelCode> cpu::emitColumnReduce(kernel::FuncOp kernel,
 
 int64_t cpu::workspaceColumnReduce(kernel::FuncOp kernel, const CpuTarget &,
                                    int64_t maxRows) {
-  SmallVector<kernel::ReduceOp> sums = sumsOf(kernel);
+  SmallVector<kernel::ReduceOp> sums = columnSumsOf(kernel);
   if (sums.empty())
     return 0;
   RankedTensorType type = tensorOf(sums.front().getOperand());

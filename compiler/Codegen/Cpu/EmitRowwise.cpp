@@ -12,7 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/Emitters.h"
-#include "compiler/Codegen/Cpu/RowEval.h"
+#include "compiler/Codegen/Cpu/RowLoops.h"
+#include "compiler/Codegen/RowForm.h"
 
 #include <functional>
 
@@ -49,7 +50,7 @@ static int64_t rowBytes(kernel::FuncOp kernel, int64_t leading) {
 static KernelCode emitFlat(kernel::FuncOp kernel, const CpuTarget &target,
                            ModuleOp module) {
   KernelBuilder k(kernel, 0, target, module);
-  RowEval eval(k, kernel, /*flat=*/true);
+  RowLoops eval(k, kernel, /*flat=*/true);
   ValueRange roots = returnOf(kernel).getOperands();
   RankedTensorType type = tensorOf(roots.front());
   int64_t size = staticElements(type);
@@ -103,36 +104,20 @@ static KernelCode emitFlat(kernel::FuncOp kernel, const CpuTarget &target,
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// Results with columns, of one width.
-struct Group {
-  int64_t width;
-  SmallVector<unsigned> results;
-  SmallVector<int64_t> edges; // where segments begin, and the width
-
-  int64_t segments() const { return edges.size() - 1; }
-  /// Segments of one size can be computed side by side.
-  bool isUniform() const {
-    for (int64_t i = 1; i < segments(); ++i)
-      if (edges[i + 1] - edges[i] != edges[1])
-        return false;
-    return true;
-  }
-};
-
 class RowKernel {
 public:
   RowKernel(kernel::FuncOp kernel, KernelBuilder &k)
       : kernel(kernel), k(k), eval(k, kernel),
         roots(returnOf(kernel).getOperands()), unroll(unrollFor(kernel)) {}
 
-  LogicalResult analyze();
+  LogicalResult analyze() { return form.analyze(kernel); }
   void emit();
 
   /// The dimensions before the columns.
-  ArrayRef<int64_t> rowShape() const { return rows; }
+  ArrayRef<int64_t> rowShape() const { return form.rows; }
 
 private:
-  LogicalResult checkInPlace();
+  using Group = RowForm::Group;
   using Indices = SmallVector<Value, 3>;
 
   void emitRows(ArrayRef<Indices> rows);
@@ -150,83 +135,12 @@ private:
 
   kernel::FuncOp kernel;
   KernelBuilder &k;
-  RowEval eval;
+  RowLoops eval;
   ValueRange roots;
   int64_t unroll;
-  SmallVector<int64_t> rows;
-  SmallVector<Group> groups;
-  SmallVector<unsigned> perRow; // results without columns
+  RowForm form;
 };
 } // namespace
-
-LogicalResult RowKernel::analyze() {
-  // The shape with the most dimensions, among results and what is reduced.
-  ArrayRef<int64_t> shape;
-  auto consider = [&](Value value) {
-    if (tensorOf(value).getRank() > static_cast<int64_t>(shape.size()))
-      shape = tensorOf(value).getShape();
-  };
-  llvm::for_each(roots, consider);
-  for (auto op : kernel.getBody().front().getOps<kernel::ReduceOp>()) {
-    RankedTensorType type = tensorOf(op.getOperand());
-    if (op.getDims() != ArrayRef<int64_t>{type.getRank() - 1})
-      return op.emitError("a row-wise kernel reduces the last dimension only");
-    consider(op.getOperand());
-  }
-  if (shape.empty()) {
-    perRow = llvm::to_vector(llvm::seq<unsigned>(0, roots.size()));
-    return success();
-  }
-  rows.assign(shape.begin(), shape.end() - 1);
-  for (int64_t size : ArrayRef(rows).drop_front(rows.empty() ? 0 : 1))
-    if (ShapedType::isDynamic(size))
-      return kernel.emitError("only the leading dimension of a row-wise kernel "
-                              "can be dynamic");
-  for (auto [i, root] : llvm::enumerate(roots)) {
-    ArrayRef<int64_t> own = tensorOf(root).getShape();
-    if (own == ArrayRef(rows)) {
-      perRow.push_back(i);
-      continue;
-    }
-    if (own.empty() || own.drop_back() != ArrayRef(rows))
-      return kernel.emitError("result ")
-             << i
-             << " does not have the rows of the kernel: " << root.getType();
-    Group *group = llvm::find_if(
-        groups, [&](Group &other) { return other.width == own.back(); });
-    if (group == groups.end())
-      group = &groups.emplace_back(Group{own.back(), {}, {0, own.back()}});
-    group->results.push_back(i);
-    group->edges.append(eval.breaks(root));
-    llvm::sort(group->edges);
-    group->edges.erase(llvm::unique(group->edges), group->edges.end());
-  }
-  return checkInPlace();
-}
-
-LogicalResult RowKernel::checkInPlace() {
-  // Columns are read before they are written if all is one pass, every read is
-  // at the place of the write or in another segment of the same iteration.
-  bool isOnePass =
-      groups.empty() || (groups.size() == 1 && groups.front().isUniform());
-  for (unsigned i = 0, e = roots.size(); i != e; ++i) {
-    int argument = kernel.getInplaceArgument(i);
-    if (argument < 0)
-      continue;
-    if (!isOnePass)
-      return kernel.emitError("result ")
-             << i << " cannot share memory with argument " << argument
-             << ": the kernel makes several passes over a row";
-    for (auto slice : kernel.getBody().front().getOps<kernel::SliceOp>())
-      if (!groups.empty() && slice.getBegin() % groups.front().edges[1] != 0)
-        return slice.emitError("a slice at a column where no segment begins, "
-                               "in a kernel with results in place");
-    for (auto gather : kernel.getBody().front().getOps<kernel::GatherOp>())
-      if (gather.getTable() == kernel.getBody().getArgument(argument))
-        return gather.emitError("the table of a gather is a result in place");
-  }
-  return success();
-}
 
 void RowKernel::emitSegments(const Group &group, int64_t first, int64_t count,
                              ArrayRef<Indices> indices) {
@@ -276,17 +190,17 @@ void RowKernel::emitRows(ArrayRef<Indices> indices) {
   // What is per row first: its loads must not follow a store in place.
   SmallVector<Value> numbers;
   for (const Indices &index : indices) {
-    for (unsigned result : perRow)
+    for (unsigned result : form.perRow)
       numbers.push_back(eval.scalar(roots[result], index));
-    for (const Group &group : groups)
+    for (const Group &group : form.groups)
       for (unsigned result : group.results)
         eval.hoist(roots[result], index);
   }
-  for (const Group &group : groups)
+  for (const Group &group : form.groups)
     emitGroup(group, indices);
   auto number = numbers.begin();
   for (const Indices &index : indices)
-    for (unsigned result : perRow)
+    for (unsigned result : form.perRow)
       k.store(*number++, resultRow(result, index));
 }
 
@@ -296,9 +210,10 @@ int64_t RowKernel::rowsAtOnce() {
   if (!reduces || unroll < 2)
     return 1;
   // Short rows (heads) wait longer for each other's reductions.
-  bool isShort = llvm::all_of(
-      groups, [](const Group &group) { return group.width <= 16 * kLanes; });
-  return isShort && rows.size() > 1 && rows.back() % 4 == 0 ? 4 : 2;
+  bool isShort = llvm::all_of(form.groups, [](const Group &group) {
+    return group.width <= 16 * kLanes;
+  });
+  return isShort && form.rows.size() > 1 && form.rows.back() % 4 == 0 ? 4 : 2;
 }
 
 void RowKernel::emit() {
@@ -306,13 +221,13 @@ void RowKernel::emit() {
   for (unsigned i = 0, e = roots.size(); i != e; ++i)
     hasInPlace |= kernel.getInplaceArgument(i) >= 0;
   if (!hasInPlace)
-    for (const Group &group : groups)
+    for (const Group &group : form.groups)
       for (unsigned result : group.results)
         if (roots[result].getDefiningOp())
           eval.storeEarly(roots[result], result);
 
   Indices index;
-  if (rows.empty()) {
+  if (form.rows.empty()) {
     // One unit; an empty chunk does nothing.
     k.ifThen(k.cmpI(arith::CmpIPredicate::slt, k.begin(), k.end()),
              [&] { emitRows({index}); });
@@ -332,8 +247,8 @@ void RowKernel::emit() {
   };
   std::function<void(size_t)> nest = [&](size_t dim) {
     Value lower = dim == 0 ? k.begin() : k.i64(0);
-    Value upper = dim == 0 ? k.end() : k.i64(rows[dim]);
-    if (dim + 1 < rows.size())
+    Value upper = dim == 0 ? k.end() : k.i64(form.rows[dim]);
+    if (dim + 1 < form.rows.size())
       return k.forLoop(lower, upper, 1, [&](Value i) {
         eval.scope([&] {
           index.push_back(i);
@@ -341,7 +256,7 @@ void RowKernel::emit() {
           index.pop_back();
         });
       });
-    if (dim > 0 && rows[dim] % atOnce != 0)
+    if (dim > 0 && form.rows[dim] % atOnce != 0)
       atOnce = 1;
     Value middle = upper;
     if (dim == 0 && atOnce > 1)

@@ -10,7 +10,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/Emitters.h"
-#include "compiler/Codegen/Cpu/RowEval.h"
+#include "compiler/Codegen/Cpu/RowLoops.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -70,7 +70,7 @@ FailureOr<KernelCode> cpu::emitScatter(kernel::FuncOp kernel,
   }
 
   KernelBuilder k(kernel, task, target, module);
-  RowEval eval(k, kernel);
+  RowLoops eval(k, kernel);
   Value rows =
       rowsType.isDynamicDim(0) ? k.rows() : k.i64(rowsType.getDimSize(0));
   int64_t strip = stripOf(width);

@@ -11,7 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/Emitters.h"
-#include "compiler/Codegen/Cpu/RowEval.h"
+#include "compiler/Codegen/Cpu/RowLoops.h"
 
 #include <limits>
 
@@ -24,19 +24,6 @@ using kernel::ReductionKind;
 static constexpr int64_t kBlock = 8192;
 /// Accumulators of 16 lanes.
 static constexpr int64_t kAccumulators = 4;
-
-/// The reductions over everything.
-static SmallVector<kernel::ReduceOp> totalsOf(kernel::FuncOp kernel) {
-  SmallVector<kernel::ReduceOp> ops;
-  for (auto op : kernel.getBody().front().getOps<kernel::ReduceOp>())
-    if (tensorOf(op).getRank() == 0)
-      ops.push_back(op);
-  return ops;
-}
-
-bool cpu::reducesAll(kernel::FuncOp kernel) {
-  return rootIs(kernel, kernel::Root::Rowwise) && !totalsOf(kernel).empty();
-}
 
 static Value neutral(KernelBuilder &k, kernel::ReduceOp op, int64_t lanes) {
   bool isMax = op.getKind() == ReductionKind::Max;
@@ -113,7 +100,7 @@ FailureOr<KernelCode> cpu::emitSumAll(kernel::FuncOp kernel,
   KernelBuilder blocks(kernel, 0, target, module);
   {
     KernelBuilder &k = blocks;
-    RowEval eval(k, kernel, /*flat=*/true);
+    RowLoops eval(k, kernel, /*flat=*/true);
     Value count = elements(k);
     for (Value operand : operands)
       eval.hoist(operand, {});
@@ -136,7 +123,7 @@ FailureOr<KernelCode> cpu::emitSumAll(kernel::FuncOp kernel,
   KernelBuilder final(kernel, 1, target, module);
   {
     KernelBuilder &k = final;
-    RowEval eval(k, kernel);
+    RowLoops eval(k, kernel);
     Value count = k.divI(k.addI(elements(k), kBlock - 1), k.i64(kBlock));
     k.ifThen(k.cmpI(arith::CmpIPredicate::slt, k.begin(), k.end()), [&] {
       for (auto [i, op] : llvm::enumerate(ops)) {

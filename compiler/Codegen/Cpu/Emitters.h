@@ -9,28 +9,11 @@
 #define QWEN_COMPILER_CODEGEN_CPU_EMITTERS_H
 
 #include "compiler/Codegen/Cpu/CpuKernels.h"
-#include "dialects/Qwen/QwenDialect.h"
+#include "compiler/Codegen/KernelForm.h"
 
 namespace qwen::cpu {
 
-inline bool rootIs(kernel::FuncOp kernel, kernel::Root root) {
-  return kernel.getRoot() == root;
-}
-
-/// The block op of a block kernel, or null.
-template <typename Op> Op blockOp(kernel::FuncOp kernel) {
-  if (!rootIs(kernel, kernel::Root::Block))
-    return nullptr;
-  auto ops = kernel.getBody().front().getOps<Op>();
-  return ops.empty() ? Op() : *ops.begin();
-}
-
-template <typename Op> bool blockIs(kernel::FuncOp kernel) {
-  return static_cast<bool>(blockOp<Op>(kernel));
-}
-
-/// Whether a row-wise kernel reduces something to one number.
-bool reducesAll(kernel::FuncOp kernel);
+using namespace codegen;
 
 #define EMITTER(Name, condition)                                               \
   mlir::FailureOr<KernelCode> emit##Name(kernel::FuncOp, const CpuTarget &,    \

@@ -22,7 +22,7 @@ using namespace qwen::cpu;
 
 KernelBuilder::KernelBuilder(kernel::FuncOp kernel, int64_t index,
                              const CpuTarget &target, ModuleOp module)
-    : b(module.getContext()), loc(kernel.getLoc()), target(target) {
+    : ElementBuilder(module.getContext(), kernel.getLoc()), target(target) {
   b.setInsertionPointToEnd(module.getBody());
   Type pointer = LLVM::LLVMPointerType::get(b.getContext());
   Type integer = b.getI64Type();
@@ -47,7 +47,7 @@ KernelBuilder::KernelBuilder(kernel::FuncOp kernel, int64_t index,
 }
 
 KernelBuilder::KernelBuilder(func::FuncOp helper, const CpuTarget &target)
-    : b(helper.getContext()), loc(helper.getLoc()), target(target),
+    : ElementBuilder(helper.getContext(), helper.getLoc()), target(target),
       func(helper) {
   beginBody();
 }
@@ -72,195 +72,48 @@ Value KernelBuilder::alloca(int64_t bytes) {
                                 b.getI8Type(), i64(bytes), /*alignment=*/64);
 }
 
-//===----------------------------------------------------------------------===//
-// Types and constants
-//===----------------------------------------------------------------------===//
-
-Type KernelBuilder::typeLike(Type element, Type like) {
-  if (auto vector = dyn_cast<VectorType>(like))
-    return vectorType(element, vector.getNumElements());
-  return element;
-}
-
-Type KernelBuilder::elementType(Value value) {
-  return getElementTypeOrSelf(value.getType());
-}
-
-int64_t KernelBuilder::lanesOf(Value value) {
-  auto vector = dyn_cast<VectorType>(value.getType());
-  return vector ? vector.getNumElements() : 0;
-}
-
-Value KernelBuilder::i64(int64_t value) {
-  return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
-}
-
-Value KernelBuilder::i32(int32_t value) {
-  return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value));
-}
-
-Value KernelBuilder::i1(bool value) {
-  return arith::ConstantOp::create(b, loc, b.getBoolAttr(value));
-}
-
-Value KernelBuilder::constant(Type type, double value) {
-  Type element = getElementTypeOrSelf(type);
-  TypedAttr attr;
-  if (isa<FloatType>(element))
-    attr = b.getFloatAttr(element, value);
-  else
-    attr = b.getIntegerAttr(element, static_cast<int64_t>(value));
-  if (auto vector = dyn_cast<VectorType>(type))
-    attr = DenseElementsAttr::get(vector, attr);
-  return arith::ConstantOp::create(b, loc, attr);
-}
-
-Value KernelBuilder::laneNumbers(int64_t lanes) {
-  auto numbers = llvm::to_vector(llvm::seq<int32_t>(0, lanes));
-  return arith::ConstantOp::create(b, loc, b.getI32VectorAttr(numbers));
+Operation *KernelBuilder::tableScope() {
+  return func->getParentOfType<ModuleOp>();
 }
 
 //===----------------------------------------------------------------------===//
-// Integers
+// Instructions of levels
 //===----------------------------------------------------------------------===//
 
-static std::optional<int64_t> constantOf(Value value) {
-  APInt number;
-  if (matchPattern(value, m_ConstantInt(&number)))
-    return number.getSExtValue();
-  return std::nullopt;
+Value KernelBuilder::narrow(Value value, Type element) {
+  // Without the instruction, truncf is a library call for every element.
+  if (!element.isBF16() || !target.avx512bf16 || elementType(value) == element)
+    return ElementBuilder::narrow(value, element);
+  return arith::TruncFOp::create(b, loc, typeLike(element, value.getType()),
+                                 value);
 }
 
-Value KernelBuilder::addI(Value lhs, Value rhs) {
-  auto x = constantOf(lhs), y = constantOf(rhs);
-  if (x && y && lhs.getType().isInteger(64))
-    return i64(*x + *y);
-  if (x == 0)
-    return rhs;
-  if (y == 0)
-    return lhs;
-  return arith::AddIOp::create(b, loc, lhs, rhs);
+Value KernelBuilder::scaleByPowerOfTwo(Value p, Value n) {
+  if (!isFullVector(p))
+    return ElementBuilder::scaleByPowerOfTwo(p, n);
+  return intrinsic("llvm.x86.avx512.mask.scalef.ps.512", p.getType(),
+                   {p, n, p, constant(b.getI16Type(), -1), i32(4)});
 }
 
-Value KernelBuilder::addI(Value lhs, int64_t rhs) {
-  return rhs == 0 ? lhs : addI(lhs, i64(rhs));
-}
-
-Value KernelBuilder::subI(Value lhs, Value rhs) {
-  return arith::SubIOp::create(b, loc, lhs, rhs);
-}
-
-Value KernelBuilder::mulI(Value lhs, Value rhs) {
-  auto x = constantOf(lhs), y = constantOf(rhs);
-  if (x && y && lhs.getType().isInteger(64))
-    return i64(*x * *y);
-  if (x == 1)
-    return rhs;
-  if (y == 1)
-    return lhs;
-  return arith::MulIOp::create(b, loc, lhs, rhs);
-}
-
-Value KernelBuilder::mulI(Value lhs, int64_t rhs) {
-  return rhs == 1 ? lhs : mulI(lhs, i64(rhs));
-}
-
-Value KernelBuilder::divI(Value lhs, Value rhs) {
-  return arith::DivUIOp::create(b, loc, lhs, rhs);
-}
-Value KernelBuilder::remI(Value lhs, Value rhs) {
-  return arith::RemUIOp::create(b, loc, lhs, rhs);
-}
-Value KernelBuilder::minI(Value lhs, Value rhs) {
-  return arith::MinSIOp::create(b, loc, lhs, rhs);
-}
-Value KernelBuilder::maxI(Value lhs, Value rhs) {
-  return arith::MaxSIOp::create(b, loc, lhs, rhs);
-}
-Value KernelBuilder::cmpI(arith::CmpIPredicate predicate, Value lhs,
-                          Value rhs) {
-  return arith::CmpIOp::create(b, loc, predicate, lhs, rhs);
-}
-Value KernelBuilder::toI64(Value value) {
-  return arith::ExtSIOp::create(b, loc, b.getI64Type(), value);
-}
-
-//===----------------------------------------------------------------------===//
-// Floats
-//===----------------------------------------------------------------------===//
-
-Value KernelBuilder::add(Value lhs, Value rhs) {
-  return arith::AddFOp::create(b, loc, lhs, rhs);
-}
-Value KernelBuilder::sub(Value lhs, Value rhs) {
-  return arith::SubFOp::create(b, loc, lhs, rhs);
-}
-Value KernelBuilder::mul(Value lhs, Value rhs) {
-  return arith::MulFOp::create(b, loc, lhs, rhs);
-}
-Value KernelBuilder::div(Value lhs, Value rhs) {
-  return arith::DivFOp::create(b, loc, lhs, rhs);
-}
-Value KernelBuilder::neg(Value value) {
-  return arith::NegFOp::create(b, loc, value);
-}
-Value KernelBuilder::fma(Value lhs, Value rhs, Value addend) {
-  return LLVM::FMAOp::create(b, loc, lhs, rhs, addend);
-}
-Value KernelBuilder::cmpF(arith::CmpFPredicate predicate, Value lhs,
-                          Value rhs) {
-  return arith::CmpFOp::create(b, loc, predicate, lhs, rhs);
-}
-Value KernelBuilder::select(Value condition, Value lhs, Value rhs) {
-  return arith::SelectOp::create(b, loc, condition, lhs, rhs);
-}
-
-Value KernelBuilder::maximum(Value lhs, Value rhs) {
-  // Two compare-and-select: cheaper than llvm.maximum's order of zeros, which
-  // nothing here depends on.
-  Value larger = select(cmpF(arith::CmpFPredicate::OGT, lhs, rhs), lhs, rhs);
-  return select(cmpF(arith::CmpFPredicate::UNO, lhs, lhs), lhs, larger);
+Value KernelBuilder::sigmoid(Value x) {
+  if (!isFullVector(x))
+    return ElementBuilder::sigmoid(x);
+  Value one = constantLike(x, 1);
+  Value sum = add(one, exp(neg(x)));
+  // An estimate of 14 bits and one step of Newton's: the divider would take as
+  // long as all the rest.
+  Value guess = intrinsic("llvm.x86.avx512.rcp14.ps.512", x.getType(),
+                          {sum, one, constant(b.getI16Type(), -1)});
+  Value error = fma(neg(sum), guess, one);
+  Value result = fma(guess, error, guess);
+  // Where the step would multiply zero by infinity.
+  Value isHuge = cmpF(arith::CmpFPredicate::OGE, sum, constantLike(x, 0x1p126));
+  return select(isHuge, constantLike(x, 0), result);
 }
 
 //===----------------------------------------------------------------------===//
 // Memory
 //===----------------------------------------------------------------------===//
-
-/// Bytes of one element: what accesses are aligned to.
-static unsigned elementBytes(Type type) {
-  Type element = getElementTypeOrSelf(type);
-  if (isa<LLVM::LLVMPointerType>(element))
-    return 8;
-  return (element.getIntOrFloatBitWidth() + 7) / 8;
-}
-
-Value KernelBuilder::pointerAt(Value pointer, Type element, Value offset) {
-  if (!offset || constantOf(offset) == 0)
-    return pointer;
-  return LLVM::GEPOp::create(b, loc, pointer.getType(), element, pointer,
-                             ValueRange{offset},
-                             LLVM::GEPNoWrapFlags::inbounds);
-}
-
-Value KernelBuilder::advance(Value pointer, int64_t bytes) {
-  return pointerAt(pointer, b.getI8Type(), i64(bytes));
-}
-
-Value KernelBuilder::load(Type type, Value pointer, Value offset) {
-  // As integers: LLVM takes copies of bf16 vectors apart.
-  if (getElementTypeOrSelf(type).isBF16())
-    return bitcast(load(typeLike(b.getI16Type(), type), pointer, offset),
-                   b.getBF16Type());
-  pointer = pointerAt(pointer, getElementTypeOrSelf(type), offset);
-  return LLVM::LoadOp::create(b, loc, type, pointer, elementBytes(type));
-}
-
-void KernelBuilder::store(Value value, Value pointer, Value offset) {
-  if (elementType(value).isBF16())
-    value = bitcast(value, b.getI16Type());
-  pointer = pointerAt(pointer, elementType(value), offset);
-  LLVM::StoreOp::create(b, loc, value, pointer, elementBytes(value.getType()));
-}
 
 Value KernelBuilder::maskedLoad(VectorType type, Value pointer, Value offset,
                                 Value mask) {
@@ -303,19 +156,9 @@ Value KernelBuilder::tailMask(Value count, int64_t lanes) {
   return cmpI(arith::CmpIPredicate::slt, laneNumbers(lanes), splat(low, lanes));
 }
 
-Value KernelBuilder::loadF32(Type element, int64_t lanes, Value pointer,
-                             Value offset) {
-  return widen(load(vectorType(element, lanes), pointer, offset));
-}
-
 Value KernelBuilder::maskedLoadF32(Type element, int64_t lanes, Value pointer,
                                    Value offset, Value mask) {
   return widen(maskedLoad(vectorType(element, lanes), pointer, offset, mask));
-}
-
-void KernelBuilder::storeF32(Value value, Type element, Value pointer,
-                             Value offset) {
-  store(narrow(value, element), pointer, offset);
 }
 
 void KernelBuilder::maskedStoreF32(Value value, Type element, Value pointer,
@@ -325,169 +168,6 @@ void KernelBuilder::maskedStoreF32(Value value, Type element, Value pointer,
 
 void KernelBuilder::copy(Value to, Value from, Value bytes) {
   LLVM::MemcpyOp::create(b, loc, to, from, bytes, /*isVolatile=*/false);
-}
-
-//===----------------------------------------------------------------------===//
-// Rounding and vectors
-//===----------------------------------------------------------------------===//
-
-Value KernelBuilder::widen(Value value) {
-  if (elementType(value).isF32())
-    return value;
-  if (!elementType(value).isBF16())
-    return arith::ExtFOp::create(b, loc, typeLike(f32(), value.getType()),
-                                 value);
-  // In integers: LLVM takes some short vectors of bf16 apart by a library call
-  // for every element.
-  Value bits = bitcast(value, b.getI16Type());
-  Type wide = typeLike(b.getI32Type(), value.getType());
-  bits = arith::ExtUIOp::create(b, loc, wide, bits);
-  return bitcast(arith::ShLIOp::create(b, loc, bits, constant(wide, 16)),
-                 f32());
-}
-
-Value KernelBuilder::bitcast(Value value, Type element) {
-  Type type = typeLike(element, value.getType());
-  if (type == value.getType())
-    return value;
-  return arith::BitcastOp::create(b, loc, type, value);
-}
-
-Value KernelBuilder::narrow(Value value, Type element) {
-  if (elementType(value) == element)
-    return value;
-  Type type = typeLike(element, value.getType());
-  if (!element.isBF16() || target.avx512bf16)
-    return arith::TruncFOp::create(b, loc, type, value);
-  // To nearest even in integers: without the instruction, truncf is a library
-  // call for every element. NaNs whose payload is not all ones stay NaNs.
-  Value bits = bitcast(value, b.getI32Type());
-  Type wide = bits.getType();
-  Value odd = arith::AndIOp::create(
-      b, loc, arith::ShRUIOp::create(b, loc, bits, constant(wide, 16)),
-      constant(wide, 1));
-  Value rounded = arith::AddIOp::create(
-      b, loc, bits, arith::AddIOp::create(b, loc, odd, constant(wide, 0x7fff)));
-  Value high = arith::ShRUIOp::create(b, loc, rounded, constant(wide, 16));
-  Value half =
-      arith::TruncIOp::create(b, loc, typeLike(b.getI16Type(), wide), high);
-  return bitcast(half, element);
-}
-
-Value KernelBuilder::splat(Value scalar, int64_t lanes) {
-  return vector::BroadcastOp::create(
-      b, loc, vectorType(scalar.getType(), lanes), scalar);
-}
-
-Value KernelBuilder::extract(Value vector, int64_t lane) {
-  return vector::ExtractOp::create(b, loc, vector, ArrayRef<int64_t>{lane});
-}
-
-/// Folds the upper half of the lanes onto the lower until one is left. The
-/// order is part of the result; a power of two.
-static Value foldLanes(KernelBuilder &k, Value vector,
-                       function_ref<Value(Value, Value)> combine) {
-  for (int64_t lanes = k.lanesOf(vector); lanes > 1; lanes /= 2) {
-    auto half = [&](int64_t from) -> Value {
-      auto numbers =
-          llvm::to_vector(llvm::seq<int64_t>(from, from + lanes / 2));
-      return vector::ShuffleOp::create(k.b, k.loc, vector, vector, numbers);
-    };
-    vector = combine(half(0), half(lanes / 2));
-  }
-  return k.extract(vector, 0);
-}
-
-Value KernelBuilder::sumLanes(Value vector) {
-  assert(llvm::isPowerOf2_64(lanesOf(vector)));
-  return foldLanes(*this, vector, [&](Value x, Value y) { return add(x, y); });
-}
-
-Value KernelBuilder::maxLanes(Value vector) {
-  assert(llvm::isPowerOf2_64(lanesOf(vector)));
-  return foldLanes(*this, vector,
-                   [&](Value x, Value y) { return maximum(x, y); });
-}
-
-//===----------------------------------------------------------------------===//
-// Control
-//===----------------------------------------------------------------------===//
-
-void KernelBuilder::forLoop(Value lower, Value upper, int64_t step,
-                            function_ref<void(Value)> body) {
-  forLoop(lower, upper, step, {}, [&](Value iv, ValueRange) {
-    body(iv);
-    return SmallVector<Value>();
-  });
-}
-
-SmallVector<Value> KernelBuilder::forLoop(
-    Value lower, Value upper, int64_t step, ValueRange inits,
-    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-  Value stride = i64(step);
-  auto loop = scf::ForOp::create(b, loc, lower, upper, stride, inits);
-  OpBuilder::InsertionGuard guard(b);
-  Block *block = loop.getBody();
-  // Without carried values the builder has already made the terminator.
-  if (inits.empty()) {
-    b.setInsertionPoint(block->getTerminator());
-    body(loop.getInductionVar(), {});
-  } else {
-    b.setInsertionPointToEnd(block);
-    SmallVector<Value> next =
-        body(loop.getInductionVar(), loop.getRegionIterArgs());
-    scf::YieldOp::create(b, loc, next);
-  }
-  return llvm::to_vector_of<Value>(loop.getResults());
-}
-
-void KernelBuilder::ifThen(Value condition, function_ref<void()> then,
-                           function_ref<void()> otherwise) {
-  auto branch = scf::IfOp::create(b, loc, condition,
-                                  /*withElseRegion=*/bool(otherwise));
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPoint(branch.thenBlock()->getTerminator());
-  then();
-  if (!otherwise)
-    return;
-  b.setInsertionPoint(branch.elseBlock()->getTerminator());
-  otherwise();
-}
-
-SmallVector<Value>
-KernelBuilder::ifElse(Value condition, function_ref<SmallVector<Value>()> then,
-                      function_ref<SmallVector<Value>()> otherwise) {
-  // The types of the results are known only once a branch is built.
-  auto branch = scf::IfOp::create(
-      b, loc, condition,
-      [&](OpBuilder &nested, Location at) {
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPoint(nested.getInsertionBlock(),
-                            nested.getInsertionPoint());
-        SmallVector<Value> values = then();
-        scf::YieldOp::create(b, at, values);
-      },
-      [&](OpBuilder &nested, Location at) {
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPoint(nested.getInsertionBlock(),
-                            nested.getInsertionPoint());
-        SmallVector<Value> values = otherwise();
-        scf::YieldOp::create(b, at, values);
-      });
-  return llvm::to_vector_of<Value>(branch.getResults());
-}
-
-//===----------------------------------------------------------------------===//
-// Units
-//===----------------------------------------------------------------------===//
-
-AffineMap cpu::constantUnits(MLIRContext *context, int64_t units) {
-  return AffineMap::get(0, 3, getAffineConstantExpr(units, context));
-}
-
-AffineMap cpu::rowUnits(MLIRContext *context, int64_t scale, int64_t divisor) {
-  AffineExpr rows = getAffineSymbolExpr(2, context);
-  return AffineMap::get(0, 3, (rows * scale).ceilDiv(divisor));
 }
 
 int64_t cpu::grainFor(int64_t bytesPerUnit) {

@@ -1,4 +1,4 @@
-//===- KernelMath.cpp - Functions of f32 and elementwise ops --------------===//
+//===- ElementMath.cpp - Functions of f32 and elementwise ops -------------===//
 //
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -9,7 +9,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Cpu/KernelBuilder.h"
+#include "compiler/Codegen/ElementBuilder.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -20,10 +20,10 @@
 
 using namespace mlir;
 using namespace qwen;
-using namespace qwen::cpu;
+using namespace qwen::codegen;
 using arith::CmpFPredicate;
 
-Value KernelBuilder::polynomial(Value x, ArrayRef<double> coefficients) {
+Value ElementBuilder::polynomial(Value x, ArrayRef<double> coefficients) {
   Value sum = constantLike(x, coefficients.front());
   for (double coefficient : coefficients.drop_front())
     sum = fma(sum, x, constantLike(x, coefficient));
@@ -31,14 +31,14 @@ Value KernelBuilder::polynomial(Value x, ArrayRef<double> coefficients) {
 }
 
 /// 2^n for integers n in -126..127, as f32.
-static Value powerOfTwo(KernelBuilder &k, Value n) {
+static Value powerOfTwo(ElementBuilder &k, Value n) {
   Type type = n.getType();
   Value biased = arith::AddIOp::create(k.b, k.loc, n, k.constant(type, 127));
   return k.bitcast(
       arith::ShLIOp::create(k.b, k.loc, biased, k.constant(type, 23)), k.f32());
 }
 
-Value KernelBuilder::exp(Value x) {
+Value ElementBuilder::exp(Value x) {
   // Beyond these the result is 0 and infinity.
   Value low = constantLike(x, -104), high = constantLike(x, 89);
   x = select(cmpF(CmpFPredicate::OLT, x, low), low, x);
@@ -52,40 +52,32 @@ Value KernelBuilder::exp(Value x) {
   Value p = polynomial(r, {1.395297208e-03, 8.370321376e-03, 4.166616796e-02,
                            1.666650670e-01, 5.000000107e-01});
   p = fma(mul(r, r), p, add(r, constantLike(r, 1)));
-  if (isFullVector(x))
-    return intrinsic("llvm.x86.avx512.mask.scalef.ps.512", x.getType(),
-                     {p, n, p, constant(b.getI16Type(), -1), i32(4)});
+  return scaleByPowerOfTwo(p, n);
+}
+
+Value ElementBuilder::scaleByPowerOfTwo(Value p, Value n) {
   // Two steps: 2^n alone may be out of range where the result is not.
-  Type integers = typeLike(b.getI32Type(), x.getType());
+  Type integers = typeLike(b.getI32Type(), p.getType());
   Value whole = arith::FPToSIOp::create(b, loc, integers, n);
   Value half = arith::ShRSIOp::create(b, loc, whole, constant(integers, 1));
   Value rest = arith::SubIOp::create(b, loc, whole, half);
   return mul(mul(p, powerOfTwo(*this, half)), powerOfTwo(*this, rest));
 }
 
-Value KernelBuilder::intrinsic(StringRef name, Type type, ValueRange operands) {
+Value ElementBuilder::intrinsic(StringRef name, Type type,
+                                ValueRange operands) {
   return LLVM::CallIntrinsicOp::create(b, loc, type, b.getStringAttr(name),
                                        operands)
       .getResult(0);
 }
 
-Value KernelBuilder::sigmoid(Value x) {
+Value ElementBuilder::sigmoid(Value x) {
   Value one = constantLike(x, 1);
   Value sum = add(one, exp(neg(x)));
-  if (!isFullVector(x))
-    return div(one, sum);
-  // An estimate of 14 bits and one step of Newton's: the divider would take as
-  // long as all the rest.
-  Value guess = intrinsic("llvm.x86.avx512.rcp14.ps.512", x.getType(),
-                          {sum, one, constant(b.getI16Type(), -1)});
-  Value error = fma(neg(sum), guess, one);
-  Value result = fma(guess, error, guess);
-  // Where the step would multiply zero by infinity.
-  Value isHuge = cmpF(CmpFPredicate::OGE, sum, constantLike(x, 0x1p126));
-  return select(isHuge, constantLike(x, 0), result);
+  return div(one, sum);
 }
 
-Value KernelBuilder::log(Value x) {
+Value ElementBuilder::log(Value x) {
   const double infinity = std::numeric_limits<double>::infinity();
   Type integers = typeLike(b.getI32Type(), x.getType());
   // Subnormal numbers are scaled up first.
@@ -121,7 +113,7 @@ Value KernelBuilder::log(Value x) {
   return select(valid, y, constantLike(x, std::nan("")));
 }
 
-Value KernelBuilder::tanh(Value x) {
+Value ElementBuilder::tanh(Value x) {
   Value size = abs(x);
   // (tanh x - x) / x^3 on |x| < 0.65.
   Value z = mul(x, x);
@@ -136,7 +128,7 @@ Value KernelBuilder::tanh(Value x) {
                 far);
 }
 
-Value KernelBuilder::erf(Value x) {
+Value ElementBuilder::erf(Value x) {
   Value size = abs(x);
   // erf(x) / x on |x| < 0.95.
   Value z = mul(x, x);
@@ -157,17 +149,19 @@ Value KernelBuilder::erf(Value x) {
                 far);
 }
 
-Value KernelBuilder::sqrt(Value x) { return LLVM::SqrtOp::create(b, loc, x); }
-Value KernelBuilder::rsqrt(Value x) { return div(constantLike(x, 1), sqrt(x)); }
-Value KernelBuilder::abs(Value x) { return LLVM::FAbsOp::create(b, loc, x); }
-Value KernelBuilder::cos(Value x) { return LLVM::CosOp::create(b, loc, x); }
-Value KernelBuilder::sin(Value x) { return LLVM::SinOp::create(b, loc, x); }
+Value ElementBuilder::sqrt(Value x) { return LLVM::SqrtOp::create(b, loc, x); }
+Value ElementBuilder::rsqrt(Value x) {
+  return div(constantLike(x, 1), sqrt(x));
+}
+Value ElementBuilder::abs(Value x) { return LLVM::FAbsOp::create(b, loc, x); }
+Value ElementBuilder::cos(Value x) { return LLVM::CosOp::create(b, loc, x); }
+Value ElementBuilder::sin(Value x) { return LLVM::SinOp::create(b, loc, x); }
 
 //===----------------------------------------------------------------------===//
 // Elementwise ops
 //===----------------------------------------------------------------------===//
 
-Value KernelBuilder::splatConstant(arith::ConstantOp op) {
+Value ElementBuilder::splatConstant(arith::ConstantOp op) {
   auto elements = dyn_cast<DenseElementsAttr>(op.getValue());
   if (!elements || !elements.isSplat())
     return nullptr;
@@ -175,7 +169,7 @@ Value KernelBuilder::splatConstant(arith::ConstantOp op) {
       b, loc, cast<TypedAttr>(elements.getSplatValue<Attribute>()));
 }
 
-bool cpu::isElementwise(Operation *op) {
+bool codegen::isElementwise(Operation *op) {
   return isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp,
              arith::NegFOp, arith::MaximumFOp, arith::MinimumFOp,
              arith::MaxNumFOp, arith::MinNumFOp, arith::CmpFOp, arith::CmpIOp,
@@ -188,7 +182,7 @@ bool cpu::isElementwise(Operation *op) {
       op);
 }
 
-Value KernelBuilder::elementwise(Operation *op, ValueRange in) {
+Value ElementBuilder::elementwise(Operation *op, ValueRange in) {
   auto result = [&] {
     return typeLike(getElementTypeOrSelf(op->getResult(0).getType()),
                     in[0].getType());

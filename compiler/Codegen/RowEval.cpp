@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Cpu/RowEval.h"
+#include "compiler/Codegen/RowEval.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -13,7 +13,7 @@
 
 using namespace mlir;
 using namespace qwen;
-using namespace qwen::cpu;
+using namespace qwen::codegen;
 
 using Indices = SmallVector<Value, 3>;
 
@@ -208,34 +208,9 @@ Value RowEval::constant(arith::ConstantOp op, Index index, const Column *column,
   RankedTensorType type = tensorOf(op);
   if (Value number = k.splatConstant(op))
     return lanes ? k.splat(number, lanes) : number;
-  Value row = globalTable(cast<DenseElementsAttr>(op.getValue()));
+  Value row = k.constantTable(cast<DenseElementsAttr>(op.getValue()));
   row = k.pointerAt(row, type.getElementType(), rowOffset(type, index));
   return loadAt(type.getElementType(), lanes, row, column);
-}
-
-Value RowEval::globalTable(DenseElementsAttr elements) {
-  auto module = k.function()->getParentOfType<ModuleOp>();
-  int64_t count = elements.getNumElements();
-  Type element = elements.getElementType();
-  // In LLVM an array; a tensor of one dimension has the same elements.
-  elements = elements.reshape(RankedTensorType::get({count}, element));
-  LLVM::GlobalOp global;
-  for (unsigned i = 0;; ++i) {
-    std::string name = k.symbol() + ".table" + std::to_string(i);
-    global = module.lookupSymbol<LLVM::GlobalOp>(name);
-    if (global && *global.getValue() == elements)
-      break;
-    if (global)
-      continue;
-    OpBuilder::InsertionGuard guard(k.b);
-    k.b.setInsertionPointToStart(module.getBody());
-    global = LLVM::GlobalOp::create(
-        k.b, k.loc, LLVM::LLVMArrayType::get(element, count),
-        /*isConstant=*/true, LLVM::Linkage::Internal, name, elements,
-        /*alignment=*/64);
-    break;
-  }
-  return LLVM::AddressOfOp::create(k.b, k.loc, global);
 }
 
 bool RowEval::mapIndex(kernel::BroadcastOp op, Index index, bool hasColumn,
@@ -283,7 +258,7 @@ Value RowEval::gatherRow(kernel::GatherOp op, Index index) {
       k.cmpI(arith::CmpIPredicate::ult, id, k.i64(type.getDimSize(0)));
   auto bytes = RankedTensorType::get({staticBytes(type) / type.getDimSize(0)},
                                      k.b.getI8Type());
-  Value zeros = globalTable(
+  Value zeros = k.constantTable(
       DenseElementsAttr::get(bytes, k.b.getI8IntegerAttr(0).getValue()));
   return remember(op, index, {}, kPointer, 0, k.select(inRange, row, zeros));
 }
@@ -323,4 +298,70 @@ void RowEval::hoist(Value value, Index index) {
     for (Value operand : op->getOperands())
       hoist(operand, index);
   }
+}
+
+//===----------------------------------------------------------------------===//
+// Structure
+//===----------------------------------------------------------------------===//
+
+SmallVector<int64_t> RowEval::breaks(Value value) {
+  SmallVector<int64_t> result;
+  llvm::DenseSet<std::pair<Value, int64_t>> seen;
+  collectBreaks(value, 0, seen, result);
+  int64_t width = tensorOf(value).getShape().back();
+  llvm::sort(result);
+  result.erase(llvm::unique(result), result.end());
+  llvm::erase_if(result, [&](int64_t at) { return at <= 0 || at >= width; });
+  return result;
+}
+
+void RowEval::collectBreaks(Value value, int64_t shift,
+                            llvm::DenseSet<std::pair<Value, int64_t>> &seen,
+                            SmallVectorImpl<int64_t> &result) {
+  Operation *op = value.getDefiningOp();
+  if (!seen.insert({value, shift}).second || !op ||
+      isa<kernel::ReduceOp, kernel::GatherOp, kernel::ElementOp>(op))
+    return;
+  if (auto concat = dyn_cast<kernel::ConcatOp>(op)) {
+    int64_t size = tensorOf(concat.getLhs()).getShape().back();
+    result.push_back(size + shift);
+    collectBreaks(concat.getLhs(), shift, seen, result);
+    collectBreaks(concat.getRhs(), shift + size, seen, result);
+  } else if (auto slice = dyn_cast<kernel::SliceOp>(op)) {
+    collectBreaks(slice.getOperand(), shift - int64_t(slice.getBegin()), seen,
+                  result);
+  } else if (auto broadcastOp = dyn_cast<kernel::BroadcastOp>(op)) {
+    ArrayRef<int64_t> dims = broadcastOp.getDims();
+    if (!dims.empty() && dims.back() == tensorOf(value).getRank() - 1 &&
+        tensorOf(broadcastOp.getOperand()).getShape().back() > 1)
+      collectBreaks(broadcastOp.getOperand(), shift, seen, result);
+  } else {
+    for (Value operand : op->getOperands())
+      collectBreaks(operand, shift, seen, result);
+  }
+}
+
+int64_t RowEval::depth(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return 0;
+  if (auto found = depths.find(value); found != depths.end())
+    return found->second;
+  int64_t deepest = 0;
+  for (Value operand : op->getOperands())
+    deepest = std::max(deepest, depth(operand));
+  deepest += isa<kernel::ReduceOp>(op);
+  depths[value] = deepest;
+  return deepest;
+}
+
+SmallVector<kernel::ReduceOp> RowEval::peersOf(kernel::ReduceOp op) {
+  SmallVector<kernel::ReduceOp> ops;
+  int64_t level = depth(op.getResult());
+  for (auto other : kernel.getBody().front().getOps<kernel::ReduceOp>())
+    if (tensorOf(other.getOperand()).getShape() ==
+            tensorOf(op.getOperand()).getShape() &&
+        other.getDims() == op.getDims() && depth(other.getResult()) == level)
+      ops.push_back(other);
+  return ops;
 }

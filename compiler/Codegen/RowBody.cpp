@@ -5,17 +5,17 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Cpu/RowEval.h"
+#include "compiler/Codegen/RowEval.h"
 
 using namespace mlir;
 using namespace qwen;
-using namespace qwen::cpu;
+using namespace qwen::codegen;
 
-kernel::ReturnOp cpu::returnOf(kernel::FuncOp kernel) {
+kernel::ReturnOp codegen::returnOf(kernel::FuncOp kernel) {
   return cast<kernel::ReturnOp>(kernel.getBody().front().getTerminator());
 }
 
-LogicalResult cpu::checkBody(kernel::FuncOp kernel) {
+LogicalResult codegen::checkBody(kernel::FuncOp kernel) {
   auto isArgument = [](Value value) { return isa<BlockArgument>(value); };
   for (Operation &op : kernel.getBody().front()) {
     bool known =
@@ -24,7 +24,7 @@ LogicalResult cpu::checkBody(kernel::FuncOp kernel) {
             kernel::GatherOp, kernel::SliceOp, kernel::ConcatOp,
             kernel::ElementOp, kernel::ScatterAddOp, kernel::ReturnOp>(op);
     if (!known)
-      return op.emitError("a row-wise kernel of the CPU cannot hold this op: ")
+      return op.emitError("a row-wise kernel cannot hold this op: ")
              << op.getName();
     if (auto gather = dyn_cast<kernel::GatherOp>(op);
         gather && !isArgument(gather.getTable()))
@@ -38,7 +38,7 @@ LogicalResult cpu::checkBody(kernel::FuncOp kernel) {
              << tensorOf(reduce).getElementType();
     for (Value value : op.getResults())
       if (tensorOf(value).getElementType().isF64())
-        return op.emitError("kernels of the CPU do not compute in f64");
+        return op.emitError("kernels do not compute in f64");
   }
   return success();
 }
@@ -66,7 +66,7 @@ static bool isFlatAt(Value value, ArrayRef<int64_t> shape,
   });
 }
 
-bool cpu::isFlat(ValueRange roots) {
+bool codegen::isFlat(ValueRange roots) {
   llvm::SmallPtrSet<Value, 32> seen;
   for (Value root : roots)
     if (tensorOf(root).getRank() == 0 ||
@@ -75,25 +75,14 @@ bool cpu::isFlat(ValueRange roots) {
   return !roots.empty();
 }
 
-int64_t cpu::unrollFor(kernel::FuncOp kernel) {
-  int64_t work = 1;
-  for (Operation &op : kernel.getBody().front())
-    if (op.getDialect() && op.getDialect()->getNamespace() == "math")
-      work += 20;
-    else if (isElementwise(&op))
-      ++work;
-  // A power of two: blocks of elements are whole numbers of steps.
-  return work <= 20 ? 4 : work <= 40 ? 2 : 1;
-}
-
-int64_t cpu::staticElements(RankedTensorType type) {
+int64_t codegen::staticElements(RankedTensorType type) {
   int64_t count = 1;
   for (int64_t size : type.getShape())
     count *= ShapedType::isDynamic(size) ? 1 : size;
   return count;
 }
 
-int64_t cpu::staticBytes(RankedTensorType type) {
+int64_t codegen::staticBytes(RankedTensorType type) {
   int64_t bits = type.getElementType().getIntOrFloatBitWidth();
   return staticElements(type) * std::max<int64_t>(1, bits / 8);
 }

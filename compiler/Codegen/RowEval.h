@@ -6,18 +6,20 @@
 // A kernel's body is a graph of elementary ops on tensors. RowEval gives any
 // value of it at one row and some of its columns, on demand: an emitter makes
 // the loops and asks for what it wants to store. A value's last dimension is
-// its columns, the ones before it are its row, given by one index each.
+// its columns, the ones before it are its row, given by one index each. How the
+// columns of a row are gone through, in a loop or by many threads, is what a
+// target adds.
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef QWEN_COMPILER_CODEGEN_CPU_ROWEVAL_H
-#define QWEN_COMPILER_CODEGEN_CPU_ROWEVAL_H
+#ifndef QWEN_COMPILER_CODEGEN_ROWEVAL_H
+#define QWEN_COMPILER_CODEGEN_ROWEVAL_H
 
-#include "compiler/Codegen/Cpu/KernelBuilder.h"
+#include "compiler/Codegen/ElementBuilder.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
 
-namespace qwen::cpu {
+namespace qwen::codegen {
 
 /// Columns `variable + offset`, ... of a row. All that the variable can reach
 /// lies in [low, high): this decides which side of a concat is meant.
@@ -38,11 +40,12 @@ public:
 
   /// `flat`: every value that is no scalar has the same shape, and the column
   /// counts through all of its elements.
-  RowEval(KernelBuilder &builder, kernel::FuncOp kernel, bool flat = false)
-      : k(builder), kernel(kernel), flat(flat) {}
+  RowEval(ElementBuilder &builder, kernel::FuncOp kernel, bool flat = false)
+      : kernel(kernel), flat(flat), k(builder) {}
+  virtual ~RowEval() = default;
 
   /// The element of `value` at `index` (one number for each dimension).
-  /// Reductions on the way are computed by loops over their columns.
+  /// Reductions on the way are computed.
   Value scalar(Value value, Index index);
   /// `lanes` columns of `value` (0: one column, as a scalar) at row `index`.
   Value lanes(Value value, Index index, Column column, int64_t lanes);
@@ -59,29 +62,20 @@ public:
   /// Offset in elements of a row of a tensor of `type`.
   Value rowOffset(mlir::RankedTensorType type, Index index);
 
-  /// Lets a reduction that computes `value`, result number `result`, on its way
-  /// store it at once: later passes load it. Only if no result shares memory
-  /// with an argument.
-  void storeEarly(Value value, unsigned result) {
-    early.push_back({value, result, {}});
-  }
-  /// Whether a reduction has stored `value` at this row.
-  bool isStored(Value value, Index index) {
-    return bool(lookup(value, index, {}, kStored, 0));
-  }
-
   /// Runs `body` and forgets what was computed inside: it does not dominate
   /// what comes after.
   void scope(llvm::function_ref<void()> body);
 
-  /// Calls `body` for all columns of [0, width), in order: pieces of 16 lanes,
-  /// `unroll` of them in one iteration, then smaller ones.
-  void forColumns(int64_t width, int64_t unroll,
-                  llvm::function_ref<void(Column, int64_t lanes)> body);
   /// The columns at which `value` changes its form (sides of concats).
-  llvm::SmallVector<int64_t> breaks(Value value);
+  static llvm::SmallVector<int64_t> breaks(Value value);
 
-private:
+protected:
+  /// Defines the result of `op`, and may those of its peers.
+  virtual void reduce(kernel::ReduceOp op, Index index) = 0;
+  /// The reductions that can share a loop with `op`: of one depth, so that none
+  /// depends on another, and over the same rows.
+  llvm::SmallVector<kernel::ReduceOp> peersOf(kernel::ReduceOp op);
+
   struct Known {
     Value value;
     llvm::SmallVector<Value, 3> index;
@@ -97,6 +91,11 @@ private:
                int64_t lanes);
   Value remember(Value value, Index index, Value variable, int64_t offset,
                  int64_t lanes, Value result);
+
+  kernel::FuncOp kernel;
+  bool flat;
+
+private:
   Value evaluate(Value value, Index index, const Column *column, int64_t lanes);
   Value load(mlir::BlockArgument argument, Index index, const Column *column,
              int64_t lanes);
@@ -107,34 +106,19 @@ private:
   Value gather(kernel::GatherOp op, Index index, const Column *column,
                int64_t lanes);
   Value gatherRow(kernel::GatherOp op, Index index);
-  /// The address of a constant of the module.
-  Value globalTable(mlir::DenseElementsAttr elements);
   Value loadAt(mlir::Type element, int64_t lanes, Value row,
                const Column *column);
-  /// Computes all reductions that can share a loop with `op`.
-  void reduce(kernel::ReduceOp op, Index index);
-  llvm::SmallVector<Value> reduceColumns(llvm::ArrayRef<kernel::ReduceOp> ops,
-                                         Index index, int64_t low,
-                                         int64_t high);
   int64_t depth(Value value);
-  void collectBreaks(Value value, int64_t shift,
-                     llvm::DenseSet<std::pair<Value, int64_t>> &seen,
-                     llvm::SmallVectorImpl<int64_t> &result);
+  static void collectBreaks(Value value, int64_t shift,
+                            llvm::DenseSet<std::pair<Value, int64_t>> &seen,
+                            llvm::SmallVectorImpl<int64_t> &result);
   /// The operand's part of a broadcast's index; whether the columns are in it.
   bool mapIndex(kernel::BroadcastOp op, Index index, bool hasColumn,
                 llvm::SmallVectorImpl<Value> &mapped);
 
-  KernelBuilder &k;
-  kernel::FuncOp kernel;
-  bool flat;
+  ElementBuilder &k;
   llvm::SmallVector<Known> known;
   llvm::DenseMap<Value, int64_t> depths;
-  struct Early {
-    Value value;
-    unsigned result;
-    Value row; // while its reduction is built
-  };
-  llvm::SmallVector<Early> early, storing;
 };
 
 /// Reports the first op of the kernel's body that RowEval cannot evaluate.
@@ -143,10 +127,6 @@ mlir::LogicalResult checkBody(kernel::FuncOp kernel);
 /// Values without dimensions, or of the shape of all results, only: one loop
 /// over all elements will do. `roots` are the values to compute.
 bool isFlat(mlir::ValueRange roots);
-
-/// How many pieces of 16 lanes to compute in one iteration, by the size of the
-/// kernel's body.
-int64_t unrollFor(kernel::FuncOp kernel);
 
 /// The kernel.return.
 kernel::ReturnOp returnOf(kernel::FuncOp kernel);
@@ -160,6 +140,6 @@ int64_t staticElements(mlir::RankedTensorType type);
 /// Bytes of `staticElements` elements.
 int64_t staticBytes(mlir::RankedTensorType type);
 
-} // namespace qwen::cpu
+} // namespace qwen::codegen
 
-#endif // QWEN_COMPILER_CODEGEN_CPU_ROWEVAL_H
+#endif // QWEN_COMPILER_CODEGEN_ROWEVAL_H

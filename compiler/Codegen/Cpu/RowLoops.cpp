@@ -1,11 +1,11 @@
-//===- RowReduce.cpp - Loops over the columns of a row --------------------===//
+//===- RowLoops.cpp - Loops over the columns of a row ---------------------===//
 //
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Cpu/RowEval.h"
+#include "compiler/Codegen/Cpu/RowLoops.h"
 
 #include <limits>
 
@@ -18,8 +18,8 @@ using kernel::ReductionKind;
 // Columns
 //===----------------------------------------------------------------------===//
 
-void RowEval::forColumns(int64_t width, int64_t unroll,
-                         function_ref<void(Column, int64_t)> body) {
+void RowLoops::forColumns(int64_t width, int64_t unroll,
+                          function_ref<void(Column, int64_t)> body) {
   int64_t step =
       kLanes * std::min(unroll, std::max<int64_t>(1, width / kLanes));
   int64_t main = width / step * step;
@@ -39,60 +39,9 @@ void RowEval::forColumns(int64_t width, int64_t unroll,
   }
 }
 
-SmallVector<int64_t> RowEval::breaks(Value value) {
-  SmallVector<int64_t> result;
-  llvm::DenseSet<std::pair<Value, int64_t>> seen;
-  collectBreaks(value, 0, seen, result);
-  int64_t width = tensorOf(value).getShape().back();
-  llvm::sort(result);
-  result.erase(llvm::unique(result), result.end());
-  llvm::erase_if(result, [&](int64_t at) { return at <= 0 || at >= width; });
-  return result;
-}
-
-void RowEval::collectBreaks(Value value, int64_t shift,
-                            llvm::DenseSet<std::pair<Value, int64_t>> &seen,
-                            SmallVectorImpl<int64_t> &result) {
-  Operation *op = value.getDefiningOp();
-  if (!seen.insert({value, shift}).second || !op ||
-      isa<kernel::ReduceOp, kernel::GatherOp, kernel::ElementOp>(op))
-    return;
-  if (auto concat = dyn_cast<kernel::ConcatOp>(op)) {
-    int64_t size = tensorOf(concat.getLhs()).getShape().back();
-    result.push_back(size + shift);
-    collectBreaks(concat.getLhs(), shift, seen, result);
-    collectBreaks(concat.getRhs(), shift + size, seen, result);
-  } else if (auto slice = dyn_cast<kernel::SliceOp>(op)) {
-    collectBreaks(slice.getOperand(), shift - int64_t(slice.getBegin()), seen,
-                  result);
-  } else if (auto broadcastOp = dyn_cast<kernel::BroadcastOp>(op)) {
-    ArrayRef<int64_t> dims = broadcastOp.getDims();
-    if (!dims.empty() && dims.back() == tensorOf(value).getRank() - 1 &&
-        tensorOf(broadcastOp.getOperand()).getShape().back() > 1)
-      collectBreaks(broadcastOp.getOperand(), shift, seen, result);
-  } else {
-    for (Value operand : op->getOperands())
-      collectBreaks(operand, shift, seen, result);
-  }
-}
-
 //===----------------------------------------------------------------------===//
 // Reductions over columns
 //===----------------------------------------------------------------------===//
-
-int64_t RowEval::depth(Value value) {
-  Operation *op = value.getDefiningOp();
-  if (!op)
-    return 0;
-  if (auto found = depths.find(value); found != depths.end())
-    return found->second;
-  int64_t deepest = 0;
-  for (Value operand : op->getOperands())
-    deepest = std::max(deepest, depth(operand));
-  deepest += isa<kernel::ReduceOp>(op);
-  depths[value] = deepest;
-  return deepest;
-}
 
 /// Whether `value` is `from` or an elementwise function of it.
 static bool isElementwiseOf(Value value, Value from,
@@ -107,16 +56,8 @@ static bool isElementwiseOf(Value value, Value from,
   });
 }
 
-void RowEval::reduce(kernel::ReduceOp op, Index index) {
-  // Reductions of one depth do not depend on each other: one loop for those
-  // over the same rows.
-  SmallVector<kernel::ReduceOp> ops;
-  int64_t level = depth(op.getResult());
-  for (auto other : kernel.getBody().front().getOps<kernel::ReduceOp>())
-    if (tensorOf(other.getOperand()).getShape() ==
-            tensorOf(op.getOperand()).getShape() &&
-        other.getDims() == op.getDims() && depth(other.getResult()) == level)
-      ops.push_back(other);
+void RowLoops::reduce(kernel::ReduceOp op, Index index) {
+  SmallVector<kernel::ReduceOp> ops = peersOf(op);
   SmallVector<int64_t> edges{0};
   for (auto other : ops) {
     hoist(other.getOperand(), index);
@@ -162,9 +103,9 @@ void RowEval::reduce(kernel::ReduceOp op, Index index) {
   storing.clear();
 }
 
-SmallVector<Value> RowEval::reduceColumns(ArrayRef<kernel::ReduceOp> ops,
-                                          Index index, int64_t low,
-                                          int64_t high) {
+SmallVector<Value> RowLoops::reduceColumns(ArrayRef<kernel::ReduceOp> ops,
+                                           Index index, int64_t low,
+                                           int64_t high) {
   int64_t width = high - low, count = ops.size();
   auto combine = [&](int64_t i, Value x, Value y) {
     bool isMax = kernel::ReduceOp(ops[i]).getKind() == ReductionKind::Max;
@@ -254,4 +195,15 @@ SmallVector<Value> RowEval::reduceColumns(ArrayRef<kernel::ReduceOp> ops,
     totals.push_back(total);
   }
   return totals;
+}
+
+int64_t cpu::unrollFor(kernel::FuncOp kernel) {
+  int64_t work = 1;
+  for (Operation &op : kernel.getBody().front())
+    if (op.getDialect() && op.getDialect()->getNamespace() == "math")
+      work += 20;
+    else if (isElementwise(&op))
+      ++work;
+  // A power of two: blocks of elements are whole numbers of steps.
+  return work <= 20 ? 4 : work <= 40 ? 2 : 1;
 }

@@ -1,0 +1,172 @@
+//===- EntryEmitter.cpp - Host code of entry points -----------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Codegen/EntryEmitter.h"
+
+#include "dialects/Qwen/Entry.h"
+#include "mlir/Dialect/Affine/Utils.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace qwen;
+using namespace qwen::codegen;
+using kernel::LayerIndex;
+using kernel::Space;
+
+Value EntryEmitter::constant(int64_t value) {
+  return arith::ConstantIntOp::create(b, loc, value, 64);
+}
+
+Value EntryEmitter::i32(int32_t value) {
+  return arith::ConstantIntOp::create(b, loc, value, 32);
+}
+
+Value EntryEmitter::slot(Value base, int64_t index) {
+  return LLVM::GEPOp::create(b, loc, ptr, i64, base,
+                             ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(index)});
+}
+
+Value EntryEmitter::loadField(Type type, Value base, int64_t field) {
+  return LLVM::LoadOp::create(b, loc, type, slot(base, field));
+}
+
+Value EntryEmitter::allocate(int64_t count) {
+  return LLVM::AllocaOp::create(b, loc, ptr, i64, constant(count), 8);
+}
+
+/// `extents` are in the order of the manifest: batch, sequence.
+Value EntryEmitter::extent(Value extents, StringRef name) {
+  auto attr = entry->getAttrOfType<DictionaryAttr>(entry::kExtents);
+  if (!attr || !attr.get(name))
+    return constant(1);
+  int64_t position = name == "sequence" && attr.get("batch") ? 1 : 0;
+  return loadField(i64, extents, position);
+}
+
+int64_t EntryEmitter::maxSlots() {
+  int64_t slots = 0;
+  entry.walk([&](kernel::LaunchOp launch) {
+    slots = std::max<int64_t>(slots,
+                              launch.getNumOperands() + launch.getNumResults());
+  });
+  return slots + 4; // workspace, batch, sequence, rows
+}
+
+Value EntryEmitter::index(LayerIndex kind, const LoopState &loop) {
+  switch (kind) {
+  case LayerIndex::None:
+    return constant(0);
+  case LayerIndex::Layer:
+    return loop.layer;
+  case LayerIndex::NextLayer:
+    return arith::AddIOp::create(b, loc, loop.layer, constant(1));
+  case LayerIndex::Even:
+    return arith::AndIOp::create(b, loc, loop.iteration, constant(1));
+  case LayerIndex::Odd: {
+    Value even = arith::AndIOp::create(b, loc, loop.iteration, constant(1));
+    return arith::XOrIOp::create(b, loc, even, constant(1));
+  }
+  }
+  llvm_unreachable("unknown index");
+}
+
+Value EntryEmitter::pointer(kernel::BufferAttr buffer, const LoopState &loop) {
+  Value offset = constant(buffer.getOffset());
+  if (buffer.getIndex() != LayerIndex::None) {
+    Value moved = arith::MulIOp::create(b, loc, index(buffer.getIndex(), loop),
+                                        constant(buffer.getStride()));
+    offset = arith::AddIOp::create(b, loc, offset, moved);
+  }
+  if (buffer.getSpace() == Space::Arena)
+    return LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(), arena,
+                               ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(offset)});
+  Value address = LLVM::GEPOp::create(
+      b, loc, ptr, ptr, args, ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(offset)});
+  return LLVM::LoadOp::create(b, loc, ptr, address);
+}
+
+Value EntryEmitter::evaluate(AffineMap map, const Arguments &arguments) {
+  SmallVector<Value> extents;
+  for (Value value : {arguments.batch, arguments.sequence, arguments.rows})
+    extents.push_back(
+        arith::IndexCastOp::create(b, loc, b.getIndexType(), value));
+  Value result =
+      affine::expandAffineExpr(b, loc, map.getResult(0), ValueRange(), extents);
+  return arith::IndexCastOp::create(b, loc, i64, result);
+}
+
+EntryEmitter::Arguments EntryEmitter::argumentsOf(kernel::LaunchOp launch,
+                                                  const LoopState &loop) {
+  Arguments arguments;
+  for (auto buffer : launch.getBuffersAttr().getAsRange<kernel::BufferAttr>()) {
+    bool isOperand = arguments.operands.size() < launch.getNumOperands();
+    (isOperand ? arguments.operands : arguments.results)
+        .push_back(pointer(buffer, loop));
+  }
+  arguments.workspace = launch.getWorkspaceAttr()
+                            ? pointer(launch.getWorkspaceAttr(), loop)
+                            : Value(LLVM::ZeroOp::create(b, loc, ptr));
+  arguments.batch = batch;
+  arguments.sequence = launch.getUnitSequence() ? constant(1) : sequence;
+  arguments.rows = arith::MulIOp::create(b, loc, batch, arguments.sequence);
+  return arguments;
+}
+
+void EntryEmitter::emitLayers(LayersOp layers) {
+  loc = layers.getLoc();
+  auto at = [&](int64_t value) -> Value {
+    return arith::ConstantIndexOp::create(b, loc, value);
+  };
+  auto loop = scf::ForOp::create(b, loc, at(0), at(layers.getCount()), at(1));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  LoopState state;
+  state.iteration =
+      arith::IndexCastOp::create(b, loc, i64, loop.getInductionVar());
+  state.layer = state.iteration;
+  if (layers.getReverse())
+    state.layer = arith::SubIOp::create(b, loc, constant(layers.getCount() - 1),
+                                        state.iteration);
+  emitBlock(layers.getBlock(), state);
+}
+
+void EntryEmitter::emitBlock(Block &block, const LoopState &loop) {
+  for (Operation &op : block) {
+    if (auto launch = dyn_cast<kernel::LaunchOp>(op)) {
+      loc = launch.getLoc();
+      emitLaunch(launch, argumentsOf(launch, loop));
+    } else if (auto layers = dyn_cast<LayersOp>(op)) {
+      emitLayers(layers);
+    }
+  }
+}
+
+void EntryEmitter::emit(StringRef name) {
+  ptr = LLVM::LLVMPointerType::get(b.getContext());
+  i64 = b.getI64Type();
+  b.setInsertionPointToEnd(module.getBody());
+  auto function = func::FuncOp::create(
+      b, loc, name, b.getFunctionType({ptr, ptr}, b.getI32Type()));
+  symbols.insert(function);
+  Block *body = function.addEntryBlock();
+  b.setInsertionPointToEnd(body);
+  ctx = body->getArgument(0);
+  Value call = body->getArgument(1);
+  api = loadField(ptr, ctx, kCtxApi);
+  Value extents = loadField(ptr, call, kCallExtents);
+  batch = extent(extents, "batch");
+  sequence = extent(extents, "sequence");
+  args = loadField(ptr, call, kCallArgs);
+  arena = loadField(ptr, call, kCallArena);
+  emitPrologue();
+  emitBlock(entry.getBody().front(), {});
+  loc = entry.getLoc();
+  Value status = emitStatus();
+  func::ReturnOp::create(b, loc, status);
+}

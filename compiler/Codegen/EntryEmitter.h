@@ -1,0 +1,100 @@
+//===- EntryEmitter.h - Host code of entry points ---------------*- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// An entry becomes a function (ctx, call) -> i32 that goes through the launches
+// in order, with `qwen.layers` as loops, and computes the pointers of planned
+// buffers. How a kernel is started is what a target adds.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_COMPILER_CODEGEN_ENTRYEMITTER_H
+#define QWEN_COMPILER_CODEGEN_ENTRYEMITTER_H
+
+#include "dialects/Kernel/KernelDialect.h"
+#include "dialects/Qwen/QwenDialect.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace qwen::codegen {
+
+/// The offset of a field of the ABI's structures, in pointers
+/// (runtime/abi/qwen_module.h).
+enum AbiField : int64_t {
+  kCtxApi = 0,
+  kApiParallelFor = 1,
+  kApiLaunch = 4,
+  kCallArgs = 0,
+  kCallExtents = 1,
+  kCallArena = 2,
+};
+
+class EntryEmitter {
+public:
+  using Value = mlir::Value;
+  using Type = mlir::Type;
+
+  EntryEmitter(mlir::func::FuncOp entry, mlir::ModuleOp module,
+               mlir::SymbolTable &symbols)
+      : entry(entry), module(module), symbols(symbols), b(entry.getContext()),
+        loc(entry.getLoc()) {}
+  virtual ~EntryEmitter() = default;
+
+  /// Emits the function `name` into the module.
+  void emit(llvm::StringRef name);
+
+protected:
+  /// What a kernel gets: pointers of operands, results and workspace (null
+  /// without one), and the numbers batch, sequence and rows (i64).
+  struct Arguments {
+    llvm::SmallVector<Value> operands, results;
+    Value workspace, batch, sequence, rows;
+  };
+
+  /// At the entry's beginning.
+  virtual void emitPrologue() = 0;
+  virtual void emitLaunch(kernel::LaunchOp launch,
+                          const Arguments &arguments) = 0;
+  /// The entry's result (i32).
+  virtual Value emitStatus() { return i32(0); }
+
+  Value constant(int64_t value);
+  Value i32(int32_t value);
+  Value loadField(Type type, Value base, int64_t field);
+  /// The address of element `index` (of 8 bytes each) of `base`.
+  Value slot(Value base, int64_t index);
+  /// `map` without dimensions, of the symbols batch, sequence and rows; i64.
+  Value evaluate(mlir::AffineMap map, const Arguments &arguments);
+  /// Uninitialised memory for `count` words of 8 bytes.
+  Value allocate(int64_t count);
+  /// The most pointers and numbers that a launch of the entry passes.
+  int64_t maxSlots();
+
+  mlir::func::FuncOp entry;
+  mlir::ModuleOp module;
+  mlir::SymbolTable &symbols;
+  mlir::OpBuilder b;
+  mlir::Location loc;
+  Type ptr, i64;
+  Value ctx, api;
+
+private:
+  /// What of a loop moves buffers; null outside of loops.
+  struct LoopState {
+    Value layer, iteration;
+  };
+
+  void emitBlock(mlir::Block &block, const LoopState &loop);
+  void emitLayers(LayersOp layers);
+  Arguments argumentsOf(kernel::LaunchOp launch, const LoopState &loop);
+  Value index(kernel::LayerIndex kind, const LoopState &loop);
+  Value pointer(kernel::BufferAttr buffer, const LoopState &loop);
+  Value extent(Value extents, llvm::StringRef name);
+
+  Value args, arena, batch, sequence;
+};
+
+} // namespace qwen::codegen
+
+#endif // QWEN_COMPILER_CODEGEN_ENTRYEMITTER_H

@@ -1,0 +1,177 @@
+//===- LowerToNvidia.cpp - Emit kernels and entry points for GPUs ---------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Codegen/EntryEmitter.h"
+#include "compiler/Codegen/Nvidia/NvidiaKernels.h"
+#include "compiler/Codegen/Passes.h"
+#include "dialects/Qwen/Entry.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace qwen {
+#define GEN_PASS_DEF_LOWERTONVIDIA
+#include "compiler/Codegen/Passes.h.inc"
+} // namespace qwen
+
+using namespace mlir;
+using namespace qwen;
+using namespace qwen::codegen;
+
+namespace {
+
+/// A kernel's launches, and the number of the first in the module's table.
+struct NumberedCode {
+  nvidia::KernelCode launches;
+  int64_t first;
+};
+
+/// Starts kernels by the runtime's launch. After one that fails no other is
+/// started, and its code is the entry's result.
+class GpuEntryEmitter : public EntryEmitter {
+public:
+  GpuEntryEmitter(func::FuncOp entry, ModuleOp module, SymbolTable &symbols,
+                  SymbolTable &kernelSymbols,
+                  const llvm::StringMap<NumberedCode> &kernels)
+      : EntryEmitter(entry, module, symbols), kernelSymbols(kernelSymbols),
+        kernels(kernels) {}
+
+private:
+  void emitPrologue() override;
+  void emitLaunch(kernel::LaunchOp launch, const Arguments &arguments) override;
+  Value emitStatus() override {
+    return LLVM::LoadOp::create(b, loc, b.getI32Type(), status);
+  }
+
+  SymbolTable &kernelSymbols;
+  const llvm::StringMap<NumberedCode> &kernels;
+  /// The parameters, each in 8 bytes; their addresses; three sizes of a grid;
+  /// the first error.
+  Value values, addresses, grid, status, function;
+};
+
+struct LowerToNvidia : public qwen::impl::LowerToNvidiaBase<LowerToNvidia> {
+  using LowerToNvidiaBase::LowerToNvidiaBase;
+  void runOnOperation() override;
+};
+
+} // namespace
+
+void GpuEntryEmitter::emitPrologue() {
+  int64_t count = maxSlots();
+  values = allocate(count);
+  addresses = allocate(count);
+  grid = allocate(2);
+  status = allocate(1);
+  for (int64_t i = 0; i < count; ++i)
+    LLVM::StoreOp::create(b, loc, slot(values, i), slot(addresses, i));
+  LLVM::StoreOp::create(b, loc, i32(0), status);
+  function = loadField(ptr, api, kApiLaunch);
+}
+
+void GpuEntryEmitter::emitLaunch(kernel::LaunchOp launch,
+                                 const Arguments &arguments) {
+  auto callee = kernelSymbols.lookup<kernel::FuncOp>(launch.getCallee());
+  int64_t next = 0;
+  auto store = [&](Value value) {
+    LLVM::StoreOp::create(b, loc, value, slot(values, next++));
+  };
+  llvm::for_each(arguments.operands, store);
+  for (auto [i, result] : llvm::enumerate(arguments.results))
+    if (callee.getInplaceArgument(i) < 0)
+      store(result);
+  for (Value value : {arguments.workspace, arguments.batch, arguments.sequence,
+                      arguments.rows})
+    store(value);
+
+  const NumberedCode &code = kernels.find(launch.getCallee())->second;
+  Type i32Type = b.getI32Type();
+  auto signature =
+      LLVM::LLVMFunctionType::get(i32Type, {ptr, i32Type, ptr, ptr});
+  for (auto [i, each] : llvm::enumerate(code.launches)) {
+    SmallVector<Value> sizes;
+    for (AffineMap map : each.grid)
+      sizes.push_back(
+          arith::TruncIOp::create(b, loc, i32Type, evaluate(map, arguments)));
+    Value isFine = arith::CmpIOp::create(
+        b, loc, arith::CmpIPredicate::eq,
+        LLVM::LoadOp::create(b, loc, i32Type, status), i32(0));
+    auto branch = scf::IfOp::create(b, loc, isFine, /*withElseRegion=*/false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPoint(branch.thenBlock()->getTerminator());
+    for (auto [dim, size] : llvm::enumerate(sizes))
+      LLVM::StoreOp::create(
+          b, loc, size,
+          LLVM::GEPOp::create(
+              b, loc, ptr, i32Type, grid,
+              ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(static_cast<int32_t>(dim))}));
+    auto call = LLVM::CallOp::create(
+        b, loc, signature,
+        ValueRange{function, ctx, i32(code.first + i), grid, addresses});
+    LLVM::StoreOp::create(b, loc, call.getResult(), status);
+  }
+}
+
+/// What the module's table says of a kernel (qrt_kernel).
+static DictionaryAttr describe(Builder &b, const nvidia::Launch &launch,
+                               gpu::GPUModuleOp kernels, Location loc) {
+  auto function = kernels.lookupSymbol<LLVM::LLVMFuncOp>(launch.symbol);
+  return b.getDictionaryAttr(
+      {b.getNamedAttr("name", b.getStringAttr(launch.symbol)),
+       b.getNamedAttr("params",
+                      b.getI64IntegerAttr(function.getNumArguments())),
+       b.getNamedAttr("shared", b.getI64IntegerAttr(launch.sharedBytes)),
+       b.getNamedAttr("threads", b.getI64IntegerAttr(launch.threads))});
+}
+
+void LowerToNvidia::runOnOperation() {
+  ModuleOp module = getOperation();
+  SmallVector<func::FuncOp> entries;
+  for (auto func : module.getOps<func::FuncOp>())
+    if (func->hasAttr(entry::kEntry))
+      entries.push_back(func);
+  SmallVector<kernel::FuncOp> kernelFuncs(module.getOps<kernel::FuncOp>());
+
+  OpBuilder b(module.getBodyRegion());
+  b.setInsertionPointToEnd(module.getBody());
+  auto kernelModule = gpu::GPUModuleOp::create(b, module.getLoc(), kKernels);
+  nvidia::NvidiaTarget nvidiaTarget;
+  nvidiaTarget.precise = precise;
+  llvm::StringMap<NumberedCode> kernels;
+  SmallVector<Attribute> table;
+  bool failed = false;
+  for (kernel::FuncOp kernel : kernelFuncs) {
+    FailureOr<nvidia::KernelCode> code =
+        nvidia::emitKernel(kernel, nvidiaTarget, kernelModule);
+    // Every kernel that cannot be made is named, not the first alone.
+    if (mlir::failed(code)) {
+      failed = true;
+      continue;
+    }
+    int64_t first = table.size();
+    for (const nvidia::Launch &launch : *code)
+      table.push_back(describe(b, launch, kernelModule, kernel.getLoc()));
+    kernels[kernel.getSymName()] = {std::move(*code), first};
+  }
+  if (failed)
+    return signalPassFailure();
+  SymbolTable symbols(module);
+  for (func::FuncOp entry : entries)
+    GpuEntryEmitter(entry, module, symbols, symbols, kernels)
+        .emit(entrySymbol(entry.getSymName(), target));
+  for (kernel::FuncOp kernel : kernelFuncs)
+    kernel.erase();
+  for (func::FuncOp entry : entries)
+    entry.erase();
+  for (auto param : llvm::make_early_inc_range(module.getOps<ParamOp>()))
+    param.erase();
+  module->setAttr(kKernelTable, b.getArrayAttr(table));
+}

@@ -70,7 +70,7 @@ static FailureOr<Division> divide(kernel::FuncOp kernel) {
       return kernel.emitError("a result is not a vector of sums: ") << type;
   division.width = shape.back();
   division.sums = sums.size();
-  division.lanes = lanesFor(kernel, edges);
+  division.lanes = lanesFor(kernel, shape.drop_back(), edges);
   division.threads = std::min<int64_t>(
       kThreads, llvm::bit_ceil(static_cast<uint64_t>(
                     llvm::divideCeil(division.width, division.lanes))));

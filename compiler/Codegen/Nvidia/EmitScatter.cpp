@@ -66,14 +66,13 @@ static FailureOr<Scatter> match(kernel::FuncOp kernel) {
   return scatter;
 }
 
-static Value rowsOf(KernelBuilder &k, const Scatter &scatter) {
+static Value rowsOf(KernelBuilder &k, Scatter scatter) {
   return scatter.rows.isDynamicDim(0) ? k.rows()
                                       : k.i64(scatter.rows.getDimSize(0));
 }
 
 /// The id of a row, as i64.
-static Value idOf(KernelBuilder &k, RowEval &eval, const Scatter &scatter,
-                  Value row) {
+static Value idOf(KernelBuilder &k, RowEval &eval, Scatter scatter, Value row) {
   Value id = eval.scalar(scatter.op.getIds(), {row});
   return id.getType().isInteger(64) ? id : k.toI64(id);
 }
@@ -81,7 +80,7 @@ static Value idOf(KernelBuilder &k, RowEval &eval, const Scatter &scatter,
 /// The workspace is two numbers (i32) a row: whether it is the first of its id,
 /// and the next row with it.
 static void emitLinks(KernelBuilder &k, kernel::FuncOp kernel,
-                      const Scatter &scatter) {
+                      Scatter scatter) {
   RowThreads eval(k, kernel);
   Value rows = rowsOf(k, scatter);
   Value own = k.addI(k.mulI(k.block(), kLinkThreads / kWarp), k.warp());
@@ -142,8 +141,8 @@ static void emitLinks(KernelBuilder &k, kernel::FuncOp kernel,
 }
 
 /// A block is one row and some columns.
-static void emitAdd(KernelBuilder &k, kernel::FuncOp kernel,
-                    const Scatter &scatter, int64_t lanes) {
+static void emitAdd(KernelBuilder &k, kernel::FuncOp kernel, Scatter scatter,
+                    int64_t lanes) {
   RowThreads eval(k, kernel);
   Type i32 = k.b.getI32Type();
   Value row = k.block();
@@ -183,7 +182,7 @@ static void emitAdd(KernelBuilder &k, kernel::FuncOp kernel,
 
 /// The accumulator elsewhere: all of it first.
 static Launch emitCopy(kernel::FuncOp kernel, const NvidiaTarget &target,
-                       gpu::GPUModuleOp module, const Scatter &scatter) {
+                       gpu::GPUModuleOp module, Scatter scatter) {
   KernelBuilder k(kernel, 2, target, module, 256);
   int64_t count = scatter.count * scatter.width;
   int64_t lanes = count % 4 == 0 ? 4 : 1;
@@ -220,7 +219,8 @@ FailureOr<KernelCode> nvidia::emitScatter(kernel::FuncOp kernel,
   emitLinks(links, kernel, *scatter);
   code.push_back(links.launch(rowBlocks(kLinkThreads / kWarp)));
 
-  int64_t lanes = std::min<int64_t>(4, lanesFor(kernel, {scatter->width}));
+  int64_t lanes = std::min<int64_t>(
+      4, lanesFor(kernel, ShapedType::kDynamic, {scatter->width}));
   int64_t vectors = llvm::divideCeil(scatter->width, lanes);
   int64_t threads = std::clamp<int64_t>(
       llvm::bit_ceil(static_cast<uint64_t>(vectors)), kWarp, 256);

@@ -160,8 +160,8 @@ static void emitFinal(kernel::FuncOp kernel, KernelBuilder &k,
                 [&](Value at, ValueRange carried) { return add(carried, at); });
   sums = totals.overBlock(k, sums);
   k.ifThen(k.cmpI(CmpIPredicate::eq, k.thread(), k.i64(0)), [&] {
-    for (auto [op, sum] : llvm::zip(totals.ops, sums))
-      eval.define(op.getResult(), {}, sum);
+    for (auto [i, sum] : llvm::enumerate(sums))
+      eval.define(kernel::ReduceOp(totals.ops[i]).getResult(), {}, sum);
     SmallVector<Value> values;
     for (Value root : returnOf(kernel).getOperands())
       values.push_back(eval.scalar(root, {}));

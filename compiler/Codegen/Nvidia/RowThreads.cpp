@@ -28,35 +28,25 @@ static constexpr int64_t kMaxPieces = 16;
 // Layout
 //===----------------------------------------------------------------------===//
 
-int64_t nvidia::lanesFor(kernel::FuncOp kernel, ArrayRef<int64_t> edges) {
-  int64_t narrowest = 8, common = 0;
+int64_t nvidia::lanesFor(kernel::FuncOp kernel, ArrayRef<int64_t> rows,
+                         ArrayRef<int64_t> edges) {
+  int64_t narrowest = sizeof(float), common = 0;
+  // Every row of a tensor begins at a multiple of its width.
   auto consider = [&](Type type) {
     auto tensor = cast<RankedTensorType>(type);
-    if (tensor.getRank() == 0 ||
-        ShapedType::isDynamic(tensor.getShape().back()))
+    ArrayRef<int64_t> shape = tensor.getShape();
+    // One number a row is no column.
+    if (shape.empty() || shape == rows || ShapedType::isDynamic(shape.back()))
       return;
-    // Every row of it begins at a multiple of its width.
-    common = std::gcd(common, tensor.getShape().back());
+    common = std::gcd(common, shape.back());
     narrowest = std::min<int64_t>(narrowest, elementBytes(tensor));
   };
-  // Tensors of one number a row are no columns.
-  auto hasColumns = [&](Type type) {
-    auto tensor = cast<RankedTensorType>(type);
-    return tensor.getRank() > 0 && llvm::any_of(edges, [&](int64_t edge) {
-             return tensor.getShape().back() == edge;
-           });
-  };
   for (Value argument : kernel.getArguments())
-    if (hasColumns(argument.getType()) ||
-        llvm::any_of(argument.getUsers(), [](Operation *user) {
-          return isa<kernel::GatherOp>(user);
+    if (!llvm::all_of(argument.getUsers(), [](Operation *user) {
+          return isa<kernel::ElementOp>(user);
         }))
-      if (tensorOf(argument).getRank() > 0 &&
-          isa<FloatType>(tensorOf(argument).getElementType()))
-        consider(argument.getType());
-  for (Type type : kernel.getResultTypes())
-    if (hasColumns(type))
-      consider(type);
+      consider(argument.getType());
+  llvm::for_each(kernel.getResultTypes(), consider);
   for (int64_t edge : edges)
     common = std::gcd(common, edge);
   for (auto slice : kernel.getBody().front().getOps<kernel::SliceOp>())
@@ -89,7 +79,7 @@ FailureOr<RowLayout> nvidia::layoutOf(kernel::FuncOp kernel,
   RowLayout layout;
   if (width == 0)
     return layout;
-  layout.lanes = lanesFor(kernel, edges);
+  layout.lanes = lanesFor(kernel, form.rows, edges);
   auto threadsFor = [&](int64_t elements) -> int64_t {
     return llvm::bit_ceil(
         static_cast<uint64_t>(llvm::divideCeil(width, elements)));

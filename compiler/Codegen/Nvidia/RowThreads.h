@@ -32,8 +32,10 @@ struct RowLayout {
 mlir::FailureOr<RowLayout> layoutOf(kernel::FuncOp kernel, const RowForm &form);
 
 /// The most lanes that all accesses of a kernel to columns can have: 16 bytes
-/// of its narrowest tensor, and aligned at the columns `edges`.
-int64_t lanesFor(kernel::FuncOp kernel, llvm::ArrayRef<int64_t> edges);
+/// of its narrowest tensor, and aligned in every row and at the columns
+/// `edges`. `rows`: the dimensions before the columns.
+int64_t lanesFor(kernel::FuncOp kernel, llvm::ArrayRef<int64_t> rows,
+                 llvm::ArrayRef<int64_t> edges);
 
 class RowThreads : public RowEval {
 public:

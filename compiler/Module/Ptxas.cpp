@@ -78,8 +78,7 @@ std::vector<PtxasFinding> qwen::readPtxasLog(StringRef log, StringRef arch) {
       auto [before, after] = line.split(what);
       unsigned number = 0;
       if (before.size() != line.size())
-        before.rsplit(before.rtrim().contains(',') ? ", " : "")
-            .second.trim()
+        before.take_back(before.size() - before.find_last_of(' ') - 1)
             .getAsInteger(10, number);
       return number;
     };

@@ -6,6 +6,7 @@
 // A reduction of an elementwise value over all of its elements, then ops on
 // scalars. Every block reduces a fixed number of elements into a slot of the
 // workspace; one block of a second kernel reduces the slots in a fixed order.
+// What fits one block needs no second kernel.
 //
 //===----------------------------------------------------------------------===//
 
@@ -73,11 +74,30 @@ struct Extent {
   }
   int64_t perStep() const { return kThreads * lanes * kVectors; }
   int64_t perBlock() const { return perStep() * kSteps; }
+  int64_t blocks(int64_t rows) const {
+    return llvm::divideCeil(size * (isDynamic ? rows : 1), perBlock());
+  }
+  bool isOneBlock() const { return !isDynamic && size <= perBlock(); }
   Value count(KernelBuilder &k) const {
     return isDynamic ? k.mulI(k.rows(), size) : k.i64(size);
   }
 };
 } // namespace
+
+/// Evaluates and stores the results, by one thread.
+static void emitResults(kernel::FuncOp kernel, KernelBuilder &k,
+                        const Totals &totals, ValueRange sums) {
+  RowThreads eval(k, kernel);
+  k.ifThen(k.cmpI(CmpIPredicate::eq, k.thread(), k.i64(0)), [&] {
+    for (auto [i, sum] : llvm::enumerate(sums))
+      eval.define(kernel::ReduceOp(totals.ops[i]).getResult(), {}, sum);
+    SmallVector<Value> values;
+    for (Value root : returnOf(kernel).getOperands())
+      values.push_back(eval.scalar(root, {}));
+    for (auto [i, value] : llvm::enumerate(values))
+      k.store(value, k.result(i));
+  });
+}
 
 static void emitBlocks(kernel::FuncOp kernel, KernelBuilder &k,
                        const Totals &totals, const Extent &extent) {
@@ -122,6 +142,8 @@ static void emitBlocks(kernel::FuncOp kernel, KernelBuilder &k,
                      return next;
                    });
   sums = totals.overBlock(k, sums);
+  if (extent.isOneBlock())
+    return emitResults(kernel, k, totals, sums);
   k.ifThen(k.cmpI(CmpIPredicate::eq, k.thread(), k.i64(0)), [&] {
     Value slot = k.mulI(k.block(), totals.ops.size());
     for (auto [i, sum] : llvm::enumerate(sums))
@@ -131,7 +153,6 @@ static void emitBlocks(kernel::FuncOp kernel, KernelBuilder &k,
 
 static void emitFinal(kernel::FuncOp kernel, KernelBuilder &k,
                       const Totals &totals, const Extent &extent) {
-  RowThreads eval(k, kernel);
   Value slots = k.divI(k.addI(extent.count(k), extent.perBlock() - 1),
                        k.i64(extent.perBlock()));
   int64_t number = totals.ops.size();
@@ -158,16 +179,7 @@ static void emitFinal(kernel::FuncOp kernel, KernelBuilder &k,
   sums =
       k.forLoop(k.addI(middle, k.thread()), slots, kFinalThreads, sums,
                 [&](Value at, ValueRange carried) { return add(carried, at); });
-  sums = totals.overBlock(k, sums);
-  k.ifThen(k.cmpI(CmpIPredicate::eq, k.thread(), k.i64(0)), [&] {
-    for (auto [i, sum] : llvm::enumerate(sums))
-      eval.define(kernel::ReduceOp(totals.ops[i]).getResult(), {}, sum);
-    SmallVector<Value> values;
-    for (Value root : returnOf(kernel).getOperands())
-      values.push_back(eval.scalar(root, {}));
-    for (auto [i, value] : llvm::enumerate(values))
-      k.store(value, k.result(i));
-  });
+  emitResults(kernel, k, totals, totals.overBlock(k, sums));
 }
 
 FailureOr<KernelCode> nvidia::emitSumAll(kernel::FuncOp kernel,
@@ -190,22 +202,22 @@ FailureOr<KernelCode> nvidia::emitSumAll(kernel::FuncOp kernel,
   Extent extent(kernel);
   KernelBuilder blocks(kernel, 0, target, module, kThreads);
   emitBlocks(kernel, blocks, totals, extent);
+  MLIRContext *context = kernel.getContext();
+  KernelCode code{blocks.launch(
+      extent.isDynamic ? rowUnits(context, extent.size, extent.perBlock())
+                       : constantUnits(context, extent.blocks(1)))};
+  if (extent.isOneBlock())
+    return code;
   KernelBuilder final(kernel, 1, target, module, kFinalThreads);
   emitFinal(kernel, final, totals, extent);
-  MLIRContext *context = kernel.getContext();
-  AffineMap grid =
-      extent.isDynamic
-          ? rowUnits(context, extent.size, extent.perBlock())
-          : constantUnits(context,
-                          llvm::divideCeil(extent.size, extent.perBlock()));
-  return KernelCode{blocks.launch(grid),
-                    final.launch(constantUnits(context, 1))};
+  code.push_back(final.launch(constantUnits(context, 1)));
+  return code;
 }
 
 int64_t nvidia::workspaceSumAll(kernel::FuncOp kernel, const NvidiaTarget &,
                                 int64_t maxRows) {
   Extent extent(kernel);
-  int64_t elements = extent.size * (extent.isDynamic ? maxRows : 1);
-  return llvm::divideCeil(elements, extent.perBlock()) *
-         totalsOf(kernel).size() * sizeof(float);
+  return extent.isOneBlock()
+             ? 0
+             : extent.blocks(maxRows) * totalsOf(kernel).size() * sizeof(float);
 }

@@ -9,6 +9,9 @@
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringSwitch.h"
+
+#include <cmath>
 
 namespace qwen {
 #define GEN_PASS_DEF_INSERTOPTIMIZER
@@ -97,7 +100,8 @@ private:
 /// Everything that belongs to one parameter.
 struct ParamState {
   ParamOp param;
-  Value master, grad, m, v;
+  Value master, grad, m;
+  Value v;       // null for Muon, which has no second moment
   Value compute; // null if parameters are read as masters
 };
 
@@ -109,6 +113,10 @@ struct InsertOptimizer
   void runOnOperation() override;
   void makeOptimizerStep(ArrayRef<ParamOp> params);
   void makeConvertStorage(ArrayRef<ParamOp> params);
+  /// The description of a parameter's group if that is one of Muon, else null.
+  DictionaryAttr muonOf(ParamOp param);
+  Tensors update(OpBuilder &b, ParamOp param, Tensors in, Value hyper,
+                 Value scale);
 
   /// The element type in which ops read parameters, if it is not the master's.
   Type computeType;
@@ -154,16 +162,51 @@ static Value gradientNorm(OpBuilder &b, Location loc,
   return sum;
 }
 
+DictionaryAttr InsertOptimizer::muonOf(ParamOp param) {
+  auto groups =
+      getOperation()->getAttrOfType<ArrayAttr>(entry::kOptimizerGroups);
+  if (!groups || static_cast<size_t>(param.getGroup()) >= groups.size())
+    return nullptr;
+  auto group = cast<DictionaryAttr>(groups[param.getGroup()]);
+  auto kind = group.getAs<StringAttr>("kind");
+  return kind && kind.getValue() == "muon" ? group : nullptr;
+}
+
+/// What the orthogonal matrix is multiplied with, from the logical (out, in)
+/// shape. Learning rates of one mode mean nothing in another.
+static double muonFactor(StringRef mode, ArrayRef<int64_t> shape) {
+  double rows = shape[0], columns = shape[1];
+  return llvm::StringSwitch<double>(mode)
+      .Case("spectral", std::sqrt(std::max(rows, columns)))
+      .Case("unit_rms_norm", std::sqrt(rows / columns))
+      .Case("match_rms_adamw", 0.2 * std::sqrt(std::max(rows, columns)))
+      .Default(std::sqrt(std::max(1.0, rows / columns)));
+}
+
 /// New master, gradient, moments and (if given) compute storage.
-static Tensors update(OpBuilder &b, ParamOp param, Tensors in, Value hyper,
-                      Value scale) {
+Tensors InsertOptimizer::update(OpBuilder &b, ParamOp param, Tensors in,
+                                Value hyper, Value scale) {
+  Location loc = param.getLoc();
   Type type = in[0].getType();
-  auto step =
-      AdamWOp::create(b, param.getLoc(), type, type, type, type, in[0], in[1],
-                      in[2], in[3], hyper, scale, param.getGroup());
-  Tensors out(step.getResults());
-  if (in.size() > 4)
-    out.push_back(CastOp::create(b, param.getLoc(), in[4].getType(), out[0]));
+  Tensors out;
+  if (DictionaryAttr muon = muonOf(param)) {
+    double factor = muonFactor(muon.getAs<StringAttr>("scale").getValue(),
+                               cast<RankedTensorType>(type).getShape());
+    auto step = MuonOp::create(
+        b, loc, type, type, type, in[0], in[1], in[2], hyper, scale,
+        b.getI64IntegerAttr(param.getGroup()), muon.getAs<IntegerAttr>("steps"),
+        b.getF64FloatAttr(factor),
+        muon.getAs<BoolAttr>("nesterov").getValue() ? b.getUnitAttr()
+                                                    : UnitAttr(),
+        computeType ? b.getUnitAttr() : UnitAttr());
+    llvm::append_range(out, step.getResults());
+  } else {
+    auto step = AdamWOp::create(b, loc, type, type, type, type, in[0], in[1],
+                                in[2], in[3], hyper, scale, param.getGroup());
+    llvm::append_range(out, step.getResults());
+  }
+  if (in.size() > out.size())
+    out.push_back(CastOp::create(b, loc, in.back().getType(), out[0]));
   return out;
 }
 
@@ -216,6 +259,9 @@ void InsertOptimizer::makeOptimizerStep(ArrayRef<ParamOp> params) {
     groups = std::max<int64_t>(groups, param.getGroup() + 1);
   // The manifest promises two groups: decayed and not.
   groups = std::max<int64_t>(groups, 2);
+  if (auto all =
+          getOperation()->getAttrOfType<ArrayAttr>(entry::kOptimizerGroups))
+    groups = std::max<int64_t>(groups, all.size());
   Value hyper =
       entry.input("hyper", RankedTensorType::get({groups, 8}, b.getF32Type()));
   Value skip = entry.input("skip", scalarOf(b.getI32Type()));
@@ -226,8 +272,10 @@ void InsertOptimizer::makeOptimizerStep(ArrayRef<ParamOp> params) {
                      entry.state(param, entry::kParameter, f32, "master"),
                      entry.state(param, entry::kGradient, f32),
                      entry.state(param, entry::kMoment1, f32),
-                     entry.state(param, entry::kMoment2, f32),
+                     Value(),
                      Value()};
+    if (!muonOf(param))
+      state.v = entry.state(param, entry::kMoment2, f32);
     if (computeType)
       state.compute =
           entry.state(param, entry::kParameter, computeType, "compute");
@@ -240,9 +288,10 @@ void InsertOptimizer::makeOptimizerStep(ArrayRef<ParamOp> params) {
                      scalarOf(b.getF32Type()), sum, hyper, skip);
   SmallVector<Tensors> tensors;
   for (ParamState state : states) {
-    tensors.push_back({state.master, state.grad, state.m, state.v});
-    if (state.compute)
-      tensors.back().push_back(state.compute);
+    tensors.push_back({state.master, state.grad, state.m});
+    for (Value more : {state.v, state.compute})
+      if (more)
+        tensors.back().push_back(more);
   }
   SmallVector<Tensors> before = tensors;
   forEachParam(b, params, tensors,

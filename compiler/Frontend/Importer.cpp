@@ -449,6 +449,23 @@ static void buildParams(OpBuilder &b, const ModelSpec &spec) {
   }
 }
 
+/// What of the parameter groups shapes code.
+static ArrayAttr optimizerGroups(OpBuilder &b, const ModelSpec &spec) {
+  const Muon &muon = spec.optimizer.muon;
+  SmallVector<Attribute> groups;
+  for (const OptimizerGroup &group : spec.optimizer.groups) {
+    SmallVector<NamedAttribute> attrs{
+        b.getNamedAttr("kind", b.getStringAttr(group.muon ? "muon" : "adamw"))};
+    if (group.muon) {
+      attrs.push_back(b.getNamedAttr("nesterov", b.getBoolAttr(muon.nesterov)));
+      attrs.push_back(b.getNamedAttr("scale", b.getStringAttr(muon.scale)));
+      attrs.push_back(b.getNamedAttr("steps", b.getI64IntegerAttr(muon.steps)));
+    }
+    groups.push_back(b.getDictionaryAttr(attrs));
+  }
+  return b.getArrayAttr(groups);
+}
+
 FailureOr<OwningOpRef<ModuleOp>>
 qwen::importModel(MLIRContext &context, const ModelSpec &spec,
                   const ImportOptions &options) {
@@ -465,6 +482,8 @@ qwen::importModel(MLIRContext &context, const ModelSpec &spec,
   (*module)->setAttr("qwen.mesh", b.getArrayAttr(mesh));
   b.setInsertionPointToStart(module->getBody());
   buildParams(b, spec);
+  if (options.train && spec.optimizer.usesMuon())
+    (*module)->setAttr(entry::kOptimizerGroups, optimizerGroups(b, spec));
 
   int64_t batch = 1, sequence = 1;
   if (options.train) {

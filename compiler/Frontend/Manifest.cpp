@@ -29,6 +29,30 @@ json::Object qwen::manifestDefaults(const ModelSpec &spec) {
       {"kind", o.kind}, {"lr", o.lr},
       {"eps", o.eps},   {"weight_decay", o.weightDecay},
       {"clip", o.clip}, {"betas", json::Array{o.beta1, o.beta2}}};
+  json::Array groups;
+  for (const OptimizerGroup &group : o.groups) {
+    json::Object object{{"kind", group.muon ? "muon" : "adamw"},
+                        {"match", group.match},
+                        {"lr_scale", group.lrScale}};
+    if (group.weightDecay)
+      object["weight_decay"] = *group.weightDecay;
+    if (group.eps)
+      object["eps"] = *group.eps;
+    if (group.betas)
+      object["betas"] = json::Array{group.betas->first, group.betas->second};
+    groups.push_back(std::move(object));
+  }
+  optimizer["groups"] = std::move(groups);
+  if (o.usesMuon())
+    optimizer["muon"] = json::Object{{"lr", o.muon.lr},
+                                     {"momentum", o.muon.momentum},
+                                     {"momentum_start", o.muon.momentumStart},
+                                     {"momentum_warmup", o.muon.momentumWarmup},
+                                     {"weight_decay", o.muon.weightDecay},
+                                     {"eps", o.muon.eps},
+                                     {"nesterov", o.muon.nesterov},
+                                     {"steps", o.muon.steps},
+                                     {"scale", o.muon.scale}};
   json::Object schedule{{"kind", s.kind},
                         {"warmup", s.warmup},
                         {"min_lr", s.minLr},

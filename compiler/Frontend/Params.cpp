@@ -190,9 +190,9 @@ void Resolver::readParam(const NodeEntry &entry, llvm::StringRef path,
   if (failed())
     return;
   param.init = readInit(init, what + ".init", param);
-  param.group = param.axes.size() == 2 ? 0 : 1;
+  param.decays = param.axes.size() == 2;
   if (decay)
-    param.group = boolean(*decay, what + ".decay") ? 0 : 1;
+    param.decays = boolean(*decay, what + ".decay");
   for (auto [format, node] : views)
     readViews(*node, format, param);
   if (!param.views.count("hf")) {

@@ -73,6 +73,7 @@ private:
   void readParams();
   void readGraphs();
   void checkUse();
+  void readOptimizer();
   void buildHfConfig();
 
   RopeScaling ropeScaling(const Node &node, llvm::StringRef what);
@@ -83,6 +84,10 @@ private:
   void readTrainRun(class MapReader &train);
   void readRunEvents();
   void readInfer();
+  void readMuon(const Node *node);
+  std::pair<double, double> readBetas(const Node &node, llvm::StringRef what);
+  void readGroup(const Node &node, llvm::StringRef what,
+                 std::vector<int> &groupOf);
   void readParamMap(const Node *params, llvm::StringRef path, bool perLayer);
   void readParam(const NodeEntry &entry, llvm::StringRef path, bool perLayer);
   Init readInit(const Node *node, llvm::StringRef what, const Param &param);

@@ -257,31 +257,7 @@ void Resolver::readTrain() {
   readTrainRun(map);
   if (const Node *n = map.get("z_loss"))
     spec.zLoss = real(*n, "train.z_loss", 0, 1);
-  MapReader opt(*this, map.require("optimizer"), "train.optimizer");
-  Optimizer &o = spec.optimizer;
-  if (const Node *n = opt.get("kind"))
-    choice(*n, "train.optimizer.kind", {"adamw"});
-  auto read = [&](llvm::StringRef key, double &value, double low, double high) {
-    if (const Node *n = opt.require(key))
-      value = real(*n, opt.pathOf(key), low, high);
-  };
-  read("lr", o.lr, 0, huge);
-  read("eps", o.eps, 0, huge);
-  read("weight_decay", o.weightDecay, 0, huge);
-  read("clip", o.clip, 0, huge);
-  if (const Node *n = opt.require("betas")) {
-    if (!n->isList() || n->items.size() != 2) {
-      error(1004, n->loc,
-            "expected two numbers for 'train.optimizer.betas', got " +
-                n->describe());
-    } else {
-      o.beta1 = real(n->items[0], "train.optimizer.betas", 0, 1);
-      o.beta2 = real(n->items[1], "train.optimizer.betas", 0, 1);
-      if (!failed() && (o.beta1 == 1 || o.beta2 == 1))
-        error(1004, n->loc, "'train.optimizer.betas' must be below 1");
-    }
-  }
-  opt.finish();
+  map.require("optimizer"); // read when the parameters are known
   readSchedule(map.require("schedule"));
   map.finish();
 }

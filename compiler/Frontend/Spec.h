@@ -16,6 +16,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "llvm/ADT/StringRef.h"
@@ -104,7 +105,8 @@ struct Param {
   bool matmul = false; // used as the weight of some linear op
   std::vector<Axis> axes;
   Init init;
-  unsigned group = 0; // 0: decayed, 1: not
+  bool decays = true; // unless its group says otherwise
+  unsigned group = 0; // of the optimizer: index into Optimizer::groups
   // Per format (`hf`, `gguf`, ...): the first non-alias view is the one saved.
   std::map<std::string, std::vector<FileView>> views;
   SourceLoc loc;
@@ -180,9 +182,39 @@ struct Graph {
   SourceLoc loc;
 };
 
+/// Parameters that share what the optimizer does with them. Without a value of
+/// its own a group has the optimizer's (Muon: that of Muon).
+struct OptimizerGroup {
+  std::string match; // of the parameters' names; empty: the rest
+  bool muon = false;
+  double lrScale = 1;
+  std::optional<double> weightDecay, eps;
+  std::optional<std::pair<double, double>> betas;
+
+  bool operator==(const OptimizerGroup &other) const {
+    return std::tie(match, muon, lrScale, weightDecay, eps, betas) ==
+           std::tie(other.match, other.muon, other.lrScale, other.weightDecay,
+                    other.eps, other.betas);
+  }
+};
+
+struct Muon {
+  double lr = 0, momentum = 0, weightDecay = 0, eps = 0;
+  // Where momentum begins, and the steps until it has its value.
+  double momentumStart = 0;
+  int64_t momentumWarmup = 0;
+  bool nesterov = true;
+  int64_t steps = 5; // of the iteration
+  std::string scale; // shape_scaling | spectral | unit_rms_norm | ...
+};
+
 struct Optimizer {
-  std::string kind = "adamw"; // adamw | muon
+  std::string kind = "adamw"; // adamw | muon (matrices of layers; else AdamW)
   double lr = 0, beta1 = 0, beta2 = 0, eps = 0, weightDecay = 0, clip = 0;
+  Muon muon;
+  std::vector<OptimizerGroup> groups; // the first two: AdamW with and without
+                                      // decay
+  bool usesMuon() const;
 };
 
 struct Schedule {

@@ -20,6 +20,8 @@ static constexpr Pair kFourth[] = {{3, 0}};
 static constexpr Pair kFifth[] = {{4, 0}};
 static constexpr Pair kHeadGrad[] = {{4, 2}};
 static constexpr Pair kAdamW[] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}};
+static constexpr Pair kFirst[] = {{0, 0}};
+static constexpr Pair kMomentum[] = {{0, 1}, {1, 2}};
 static constexpr uint32_t kAll = ~0u;
 
 // Name, root, how it joins, keeps the sequence, static results, in place.
@@ -42,6 +44,10 @@ static const OpEntry kTable[] = {
     {"qwen.embedding", Root::Rowwise, Joins::Never, false, 0, {}},
     {"qwen.quantized_embedding", Root::Rowwise, Joins::Never, false, 0, {}},
     {"qwen.adamw", Root::Rowwise, Joins::Never, false, kAll, kAdamW},
+    {"qwen.muon_momentum", Root::Rowwise, Joins::Never, false, kAll, kMomentum},
+    {"qwen.muon_normalize", Root::Rowwise, Joins::Never, false, kAll, {}},
+    {"qwen.muon_update", Root::Rowwise, Joins::Never, false, kAll, kFirst},
+    {"qwen.matmul", Root::Contract, Joins::Never, false, kAll, {}},
     {"qwen.sum_squares", Root::Rowwise, Joins::Never, false, kAll, {}},
     {"qwen.clip", Root::Rowwise, Joins::Never, false, kAll, {}},
     {"qwen.bias_grad", Root::ColumnReduce, Joins::Never, false, kAll, kSecond},

@@ -36,6 +36,18 @@ def FormKernels : Pass<"form-kernels", "::mlir::ModuleOp"> {
                            "::mlir::math::MathDialect"];
 }
 
+def ExpandMuon : Pass<"expand-muon", "::mlir::ModuleOp"> {
+  let summary = "writes qwen.muon as momentum, matrix products and a step";
+  let description = [{
+    Each of the parts becomes a kernel of its own, the products those of any other contraction.
+    Of the two Gram matrices the smaller one is taken, so that nothing is transposed. It is
+    a pass of `fuse`, because sharding wants to see the whole matrix.
+  }];
+  let statistics = [
+    Statistic<"numExpanded", "expanded", "Number of qwen.muon ops expanded">,
+  ];
+}
+
 def VerifyFused : Pass<"verify-fused", "::mlir::ModuleOp"> {
   let summary = "checks that all compute is inside kernels";
 }

@@ -208,6 +208,7 @@ FailureOr<int64_t> oracle::checkFusion(ModuleOp module, StringRef name,
                                        const InputGenerator &inputs) {
   OwningOpRef<ModuleOp> fused = copyIn(module, precision);
   PassManager passes(module.getContext());
+  passes.addPass(createExpandMuon());
   passes.addPass(createFormKernels());
   passes.addPass(createVerifyFused());
   if (failed(passes.run(*fused)))

@@ -56,6 +56,7 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     pm.addPass(createVerifyRemat());
     return;
   case Phase::Fuse:
+    pm.addPass(createExpandMuon());
     pm.addPass(createFormKernels());
     if (isGpuTarget(options.target))
       pm.addPass(createConfigureNvidiaKernels());

@@ -19,7 +19,8 @@ using Result = FailureOr<Values>;
 Result SumSquaresOp::decompose(OpBuilder &b, ValueRange in) {
   DecomposeBuilder d(b, getLoc(), in);
   Value x = d.widen(in[0]);
-  return Values{d.add(in[1], d.sumAll(d.mul(x, x)))};
+  Value sum = d.sumAll(d.mul(x, x));
+  return Values{in.size() > 1 ? d.add(in[1], sum) : sum};
 }
 
 Result ClipOp::decompose(OpBuilder &b, ValueRange in) {
@@ -60,4 +61,100 @@ Result AdamWOp::decompose(OpBuilder &b, ValueRange in) {
   Value updates = all(d.gt(scale, d.scalar(0)));
   return Values{d.select(updates, newP, p), d.splat(grad, 0),
                 d.select(updates, newM, m), d.select(updates, newV, v)};
+}
+
+//===----------------------------------------------------------------------===//
+// Muon: the whole and its parts are written once
+//===----------------------------------------------------------------------===//
+
+/// u, the empty gradient and the new momentum.
+static Values muonMomentum(DecomposeBuilder &d, ValueRange in, int64_t group,
+                           bool nesterov, Type like) {
+  Value grad = in[0], m = in[1], scale = in[3];
+  auto all = [&](Value scalar) { return d.everywhere(scalar, grad); };
+  Value mu = d.element(in[2], {group, 1});
+  Value g = d.mul(grad, all(scale));
+  Value newM = d.add(m, d.mul(all(d.sub(d.scalar(1), mu)), d.sub(g, m)));
+  Value u = nesterov ? d.add(g, d.mul(all(mu), d.sub(newM, g))) : newM;
+  Value updates = all(d.gt(scale, d.scalar(0)));
+  return {d.roundTo(u, like), d.splat(grad, 0), d.select(updates, newM, m)};
+}
+
+static Value muonNormalize(DecomposeBuilder &d, Value u, Value sumSquares,
+                           Value hyper, int64_t group, Type like) {
+  Value norm = d.add(d.sqrt(sumSquares), d.element(hyper, {group, 3}));
+  return d.roundTo(d.div(d.widen(u), d.everywhere(norm, u)), like);
+}
+
+static Value matmul(DecomposeBuilder &d, MatmulForm form, Value lhs, Value rhs,
+                    Value addend, double alpha, double beta, Type like) {
+  StringRef spec = form == MatmulForm::NN   ? "mk,kn->mn"
+                   : form == MatmulForm::NT ? "mk,nk->mn"
+                                            : "mn,mk->nk";
+  Value result = d.contract(spec, lhs, rhs);
+  auto scaled = [&](Value value, double by) {
+    return by == 1 ? value : d.mul(d.splat(value, by), value);
+  };
+  result = scaled(result, alpha);
+  if (addend)
+    result = d.add(scaled(d.widen(addend), beta), result);
+  return d.roundTo(result, like);
+}
+
+static Value muonUpdate(DecomposeBuilder &d, Value p, Value x, Value hyper,
+                        Value scale, int64_t group, double factor) {
+  auto all = [&](Value scalar) { return d.everywhere(scalar, p); };
+  Value lr = d.element(hyper, {group, 0}), decay = d.element(hyper, {group, 4});
+  Value shrunk = d.mul(p, all(d.sub(d.scalar(1), d.mul(lr, decay))));
+  Value step = d.mul(all(d.mul(lr, d.scalar(factor))), d.widen(x));
+  Value updates = all(d.gt(scale, d.scalar(0)));
+  return d.select(updates, d.sub(shrunk, step), p);
+}
+
+Result MuonOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  Value hyper = in[3], scale = in[4];
+  // The f64 mode of tests rounds nothing.
+  bool rounds = getBf16() && d.floatType().isF32();
+  auto like = RankedTensorType::get({}, rounds ? Type(b.getBF16Type())
+                                               : Type(d.floatType()));
+  Values parts = muonMomentum(d, {in[1], in[2], hyper, scale}, getGroup(),
+                              getNesterov(), like);
+  Value u = d.widen(parts[0]);
+  Value squares = d.sumAll(d.mul(u, u));
+  Value x = muonNormalize(d, parts[0], squares, hyper, getGroup(), like);
+  bool tall = d.type(x).getDimSize(0) > d.type(x).getDimSize(1);
+  for (int64_t i = 0; i < static_cast<int64_t>(getSteps()); ++i) {
+    Value a = matmul(d, tall ? MatmulForm::TN : MatmulForm::NT, x, x, Value(),
+                     1, 1, like);
+    Value poly = matmul(d, MatmulForm::NN, a, a, a, kMuonC, kMuonB, like);
+    x = matmul(d, MatmulForm::NN, tall ? x : poly, tall ? poly : x, x, 1,
+               kMuonA, like);
+  }
+  Value p = muonUpdate(d, in[0], x, hyper, scale, getGroup(),
+                       getFactor().convertToDouble());
+  return Values{p, parts[1], parts[2]};
+}
+
+Result MuonMomentumOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  return muonMomentum(d, in, getGroup(), getNesterov(), getU().getType());
+}
+
+Result MuonNormalizeOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  return Values{muonNormalize(d, in[0], in[1], in[2], getGroup(), getType())};
+}
+
+Result MatmulOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  return Values{matmul(
+      d, getForm(), in[0], in[1], in.size() > 2 ? in[2] : Value(),
+      getAlpha().convertToDouble(), getBeta().convertToDouble(), getType())};
+}
+
+Result MuonUpdateOp::decompose(OpBuilder &b, ValueRange in) {
+  DecomposeBuilder d(b, getLoc(), in);
+  return Values{muonUpdate(d, in[0], in[1], in[2], in[3], getGroup(),
+                           getFactor().convertToDouble())};
 }

@@ -59,6 +59,11 @@ inline constexpr llvm::StringLiteral kOptional = "qwen.optional";
 /// On results: the argument whose memory the result is (donated state).
 inline constexpr llvm::StringLiteral kAlias = "qwen.alias";
 
+/// On the module: an array with a dictionary for each parameter group of the
+/// optimizer, `{kind = "adamw"}` or `{kind = "muon", nesterov = true, scale =
+/// "shape_scaling", steps = 5}`; absent: AdamW for all.
+inline constexpr llvm::StringLiteral kOptimizerGroups = "qwen.optimizer_groups";
+
 /// Roles.
 inline constexpr llvm::StringLiteral kInput = "input";
 inline constexpr llvm::StringLiteral kOutput = "output";

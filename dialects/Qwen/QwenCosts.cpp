@@ -54,6 +54,17 @@ int64_t CachedAttentionOp::getFlops() {
   return 4 * elements(getQ()) * visibleKeys(dim(getK(), 2), getWindow());
 }
 
+int64_t MatmulOp::getFlops() {
+  int64_t summed = dim(getLhs(), getForm() == MatmulForm::TN ? 0 : 1);
+  return 2 * elements(getResult()) * summed;
+}
+int64_t MuonOp::getFlops() {
+  int64_t rows = dim(getParam(), 0), columns = dim(getParam(), 1);
+  int64_t small = std::min(rows, columns), large = std::max(rows, columns);
+  int64_t iteration = 4 * small * small * large + 2 * small * small * small;
+  return iteration * getSteps() + 20 * rows * columns;
+}
+
 //===----------------------------------------------------------------------===//
 // Row-wise ops: operations for each element
 //===----------------------------------------------------------------------===//
@@ -90,4 +101,7 @@ QWEN_FLOPS_PER_ELEMENT(CrossEntropyOp, getLogits(), 12)
 QWEN_FLOPS_PER_ELEMENT(SumSquaresOp, getX(), 2)
 QWEN_FLOPS_PER_ELEMENT(ClipOp, getNorm(), 4)
 QWEN_FLOPS_PER_ELEMENT(AdamWOp, getParam(), 14)
+QWEN_FLOPS_PER_ELEMENT(MuonMomentumOp, getGrad(), 8)
+QWEN_FLOPS_PER_ELEMENT(MuonNormalizeOp, getU(), 1)
+QWEN_FLOPS_PER_ELEMENT(MuonUpdateOp, getParam(), 3)
 #undef QWEN_FLOPS_PER_ELEMENT

@@ -26,6 +26,10 @@
 #include "dialects/Qwen/QwenOps.h.inc"
 
 namespace qwen {
+/// The polynomial of qwen.muon's iteration: a x + b x^3 + c x^5 on singular
+/// values, which takes (0, 1] to around 1 fast.
+inline constexpr double kMuonA = 3.4445, kMuonB = -4.7750, kMuonC = 2.0315;
+
 /// The value that `value` is a view of: what lies before all qwen.reshape.
 mlir::Value behindReshapes(mlir::Value value);
 } // namespace qwen

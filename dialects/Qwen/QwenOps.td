@@ -55,6 +55,12 @@ def Qwen_ActivationKind : I32EnumAttr<"ActivationKind", "an activation function"
   let cppNamespace = "::qwen";
 }
 
+def Qwen_MatmulForm : I32EnumAttr<"MatmulForm", "which operand of a product is stored transposed", [
+    I32EnumAttrCase<"NN", 0, "nn">, I32EnumAttrCase<"NT", 1, "nt">,
+    I32EnumAttrCase<"TN", 2, "tn">]> {
+  let cppNamespace = "::qwen";
+}
+
 //===----------------------------------------------------------------------===//
 // Parameters and structure
 //===----------------------------------------------------------------------===//
@@ -624,10 +630,12 @@ def Qwen_LinearCrossEntropyGradOp : Qwen_BlockOp<"linear_cross_entropy_grad"> {
 
 def Qwen_SumSquaresOp : Qwen_BlockOp<"sum_squares"> {
   let summary = "adds up squares";
-  let description = "`result = acc + sum x^2`; scalars in f32.";
-  let arguments = (ins Qwen_Tensor:$x, Qwen_Tensor:$acc);
+  let description = "`result = acc + sum x^2` (without acc: `sum x^2`); scalars in f32.";
+  let arguments = (ins Qwen_Tensor:$x, Optional<Qwen_Tensor>:$acc);
   let results = (outs Qwen_Tensor:$result);
-  let assemblyFormat = "$x `into` $acc attr-dict `:` type($x) `,` type($acc) `->` type($result)";
+  let assemblyFormat = [{
+    $x (`into` $acc^)? attr-dict `:` type($x) (`,` type($acc)^)? `->` type($result)
+  }];
 }
 
 def Qwen_ClipOp : Qwen_BlockOp<"clip"> {
@@ -658,6 +666,72 @@ def Qwen_AdamWOp : Qwen_BlockOp<"adamw"> {
   let assemblyFormat = [{
     $param `,` $grad `,` $m `,` $v `,` $hyper `,` $scale attr-dict `:` functional-type(operands, results)
   }];
+}
+
+def Qwen_MuonOp : Qwen_BlockOp<"muon"> {
+  let summary = "one Muon update of one matrix";
+  let description = [{
+    With row `group` of hyper = (lr, mu, -, eps, weight_decay, clip, -, -) and `g = scale grad`:
+    `m' = m + (1 - mu) (g - m)`, `u = g + mu (m' - g)` (without `nesterov`: `u = m'`),
+    `X = u / (|u| + eps)` with the Frobenius norm, then `steps` times
+    `A = X X^T`, `B = b A + c A A`, `X = a X + B X` (for a matrix with more rows than
+    columns `A = X^T X`, `X = a X + X B`: the same without a transpose) with
+    (a, b, c) = (3.4445, -4.7750, 2.0315), and at the end
+    `p' = p (1 - lr weight_decay) - lr factor X`, `grad' = 0`. With `bf16` u, X, A and B are
+    rounded to bf16. With scale = 0 param and m stay. param: (out, in), the whole logical matrix.
+    Jordan et al., github.com/KellerJordan/Muon.
+    Lifespan: made by `autodiff`; `fuse` begins with writing it as `qwen.muon_*` and `qwen.matmul`.
+  }];
+  let arguments = (ins Qwen_Tensor:$param, Qwen_Tensor:$grad, Qwen_Tensor:$m,
+                       Qwen_Tensor:$hyper, Qwen_Tensor:$scale, I64Attr:$group,
+                       I64Attr:$steps, F64Attr:$factor, UnitAttr:$nesterov, UnitAttr:$bf16);
+  let results = (outs Qwen_Tensor:$new_param, Qwen_Tensor:$new_grad, Qwen_Tensor:$new_m);
+  let assemblyFormat = [{
+    $param `,` $grad `,` $m `,` $hyper `,` $scale attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Qwen_MuonMomentumOp : Qwen_BlockOp<"muon_momentum"> {
+  let summary = "the first part of qwen.muon: momentum";
+  let description = "`u`, `grad'` and `m'` of `qwen.muon`, u rounded to its result's type.";
+  let arguments = (ins Qwen_Tensor:$grad, Qwen_Tensor:$m, Qwen_Tensor:$hyper,
+                       Qwen_Tensor:$scale, I64Attr:$group, UnitAttr:$nesterov);
+  let results = (outs Qwen_Tensor:$u, Qwen_Tensor:$new_grad, Qwen_Tensor:$new_m);
+  let assemblyFormat = "$grad `,` $m `,` $hyper `,` $scale attr-dict `:` functional-type(operands, results)";
+}
+
+def Qwen_MuonNormalizeOp : Qwen_BlockOp<"muon_normalize"> {
+  let summary = "the second part of qwen.muon: a matrix of norm 1";
+  let description = "`result = u / (sqrt(sum_squares) + eps)`, eps = `hyper[group, 3]`.";
+  let arguments = (ins Qwen_Tensor:$u, Qwen_Tensor:$sum_squares, Qwen_Tensor:$hyper, I64Attr:$group);
+  let results = (outs Qwen_Tensor:$result);
+  let assemblyFormat = "$u `,` $sum_squares `,` $hyper attr-dict `:` functional-type(operands, results)";
+}
+
+def Qwen_MatmulOp : Qwen_BlockOp<"matmul"> {
+  let summary = "a product of matrices, scaled and added to another";
+  let description = [{
+    `result = alpha lhs rhs + beta addend` for matrices [m, k] and [k, n] (`nn`); `nt`: rhs is stored
+    as [n, k], `tn`: lhs is stored as [k, m]. Without an addend: `alpha lhs rhs`. Matrices of the
+    optimizer: no dimension is a row of tokens.
+  }];
+  let arguments = (ins Qwen_MatmulForm:$form, Qwen_Tensor:$lhs, Qwen_Tensor:$rhs,
+                       Optional<Qwen_Tensor>:$addend,
+                       DefaultValuedAttr<F64Attr, "1.0">:$alpha,
+                       DefaultValuedAttr<F64Attr, "1.0">:$beta);
+  let results = (outs Qwen_Tensor:$result);
+  let assemblyFormat = "$form $lhs `,` $rhs (`plus` $addend^)? attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+def Qwen_MuonUpdateOp : Qwen_BlockOp<"muon_update"> {
+  let summary = "the last part of qwen.muon: the step";
+  let description = "`p'` of `qwen.muon`, from X after its iterations.";
+  let arguments = (ins Qwen_Tensor:$param, Qwen_Tensor:$x, Qwen_Tensor:$hyper,
+                       Qwen_Tensor:$scale, I64Attr:$group, F64Attr:$factor);
+  let results = (outs Qwen_Tensor:$new_param);
+  let assemblyFormat = "$param `,` $x `,` $hyper `,` $scale attr-dict `:` functional-type(operands, results)";
 }
 
 #endif // QWEN_OPS_TD

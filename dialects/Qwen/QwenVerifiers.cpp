@@ -187,3 +187,41 @@ LogicalResult AttentionOp::verify() {
   }
   return verifyWindow(*this, getWindow());
 }
+
+LogicalResult MuonOp::verify() {
+  auto type = tensorType(getParam());
+  if (type.getRank() != 2)
+    return emitOpError("orthogonalises matrices, got a parameter ") << type;
+  for (Value value : {getGrad(), getM()})
+    if (tensorType(value).getShape() != type.getShape())
+      return emitOpError("expected gradient and momentum of the parameter's "
+                         "shape ")
+             << type << ", got " << value.getType();
+  if (static_cast<int64_t>(getSteps()) < 1)
+    return emitOpError("expected at least one iteration, got ") << getSteps();
+  auto hyper = tensorType(getHyper());
+  if (hyper.getRank() != 2 ||
+      static_cast<int64_t>(getGroup()) >= hyper.getDimSize(0))
+    return emitOpError("parameter group ")
+           << getGroup() << " is not a row of hyper " << hyper;
+  return success();
+}
+
+LogicalResult MatmulOp::verify() {
+  auto lhs = tensorType(getLhs()), rhs = tensorType(getRhs());
+  auto result = tensorType(getResult());
+  if (lhs.getRank() != 2 || rhs.getRank() != 2)
+    return emitOpError("expected matrices, got ") << lhs << " and " << rhs;
+  bool left = getForm() == MatmulForm::TN, right = getForm() == MatmulForm::NT;
+  int64_t rows = lhs.getDimSize(left), columns = rhs.getDimSize(!right);
+  if (lhs.getDimSize(!left) != rhs.getDimSize(right))
+    return emitOpError("cannot multiply ")
+           << lhs << " and " << rhs << " as " << stringifyMatmulForm(getForm());
+  if (result.getShape() != ArrayRef<int64_t>{rows, columns})
+    return emitOpError("expected a result of ")
+           << rows << " x " << columns << ", got " << result;
+  if (getAddend() && tensorType(getAddend()).getShape() != result.getShape())
+    return emitOpError("cannot add ")
+           << getAddend().getType() << " to " << result;
+  return success();
+}

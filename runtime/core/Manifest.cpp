@@ -103,10 +103,15 @@ int64_t Manifest::parameterCount() const {
 }
 
 int64_t Manifest::groupCount() const {
-  int64_t most = 0;
+  auto most = int64_t(defaults.train.optimizer.groups.size());
   for (const ParameterInfo &parameter : parameters)
-    most = std::max(most, parameter.group);
-  return most + 1;
+    most = std::max(most, parameter.group + 1);
+  return most;
+}
+
+bool OptimizerDefaults::usesMuon() const {
+  return std::any_of(groups.begin(), groups.end(),
+                     [](const auto &group) { return group.muon; });
 }
 
 int64_t Manifest::vocab() const {

@@ -68,6 +68,7 @@ struct ParameterInfo {
   std::vector<std::string> axes;
   InitInfo init;
   int64_t group = 0; ///< parameter group of the optimizer
+  int moments = 2;   ///< of the optimizer; Muon has one
   /// "master", "compute", and the parts of quantized forms (int8, int8_scale;
   /// int4, int4_step, int4_scale).
   std::map<std::string, DType> storages;
@@ -146,9 +147,28 @@ struct TargetInfo {
   std::vector<VariantInfo> variants; ///< best first
 };
 
+/// What one parameter group has of its own; the rest is the optimizer's.
+struct OptimizerGroupDefaults {
+  std::string match; ///< of the parameters' names; empty: the rest
+  bool muon = false;
+  double lrScale = 1;
+  std::optional<double> weightDecay, eps;
+  std::optional<std::pair<double, double>> betas;
+};
+
+struct MuonDefaults {
+  double lr = 0, momentum = 0, momentumStart = 0, weightDecay = 0, eps = 0;
+  int64_t momentumWarmup = 0; ///< steps from momentumStart to momentum
+  std::string scale;          ///< compiled in; lr belongs to it
+};
+
 struct OptimizerDefaults {
-  std::string kind;
+  std::string kind; ///< adamw, or muon for the matrices of layers
   double lr = 0, beta1 = 0, beta2 = 0, eps = 0, weightDecay = 0, clip = 0;
+  MuonDefaults muon;
+  /// Where the manifest names none: decayed and not decayed.
+  std::vector<OptimizerGroupDefaults> groups;
+  bool usesMuon() const;
 };
 
 struct ScheduleDefaults {
@@ -225,7 +245,7 @@ struct Manifest {
   const TargetInfo *findTarget(std::string_view name) const;
   /// Number of parameters (elements, all layers).
   int64_t parameterCount() const;
-  /// 1 + the largest group of any parameter.
+  /// Rows of the optimizer's hyperparameters.
   int64_t groupCount() const;
   /// Rows of the vocabulary; 0 if the architecture has none.
   int64_t vocab() const;

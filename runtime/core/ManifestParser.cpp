@@ -259,6 +259,56 @@ DataEntry readDataEntry(JsonReader reader) {
   return entry;
 }
 
+std::pair<double, double> readBetas(JsonReader betas) {
+  if (betas.size(2) == 2)
+    return {betas.at(size_t(0)).number(), betas.at(size_t(1)).number()};
+  betas.fail("is not a pair of numbers");
+  return {};
+}
+
+OptimizerGroupDefaults readGroup(JsonReader reader) {
+  OptimizerGroupDefaults group;
+  group.muon =
+      reader.at("kind").oneOf<bool>({{"adamw", false}, {"muon", true}});
+  group.match = reader.at("match").str();
+  group.lrScale = reader.at("lr_scale").number();
+  if (reader.has("weight_decay"))
+    group.weightDecay = reader.at("weight_decay").number();
+  if (reader.has("eps"))
+    group.eps = reader.at("eps").number();
+  if (reader.has("betas"))
+    group.betas = readBetas(reader.at("betas"));
+  return group;
+}
+
+void readOptimizer(JsonReader reader, OptimizerDefaults &out) {
+  out.kind = reader.at("kind").str();
+  out.lr = reader.at("lr").number();
+  std::tie(out.beta1, out.beta2) = readBetas(reader.at("betas"));
+  out.eps = reader.at("eps").number();
+  out.weightDecay = reader.at("weight_decay").number();
+  out.clip = reader.at("clip").number();
+  out.groups.resize(2);
+  out.groups[1].weightDecay = 0;
+  if (reader.has("groups")) {
+    out.groups.clear();
+    JsonReader groups = reader.at("groups");
+    for (size_t i = 0, n = groups.size(64); i < n; ++i)
+      out.groups.push_back(readGroup(groups.at(i)));
+  }
+  if (!out.usesMuon())
+    return;
+  JsonReader muon = reader.at("muon");
+  out.muon.lr = muon.at("lr").number();
+  out.muon.momentum = muon.at("momentum").number();
+  out.muon.momentumStart = muon.at("momentum_start").number();
+  out.muon.momentumWarmup =
+      muon.at("momentum_warmup").integer(0, int64_t(1) << 40);
+  out.muon.weightDecay = muon.at("weight_decay").number();
+  out.muon.eps = muon.at("eps").number();
+  out.muon.scale = muon.at("scale").str();
+}
+
 void readDefaults(JsonReader reader, ManifestDefaults &defaults) {
   constexpr int64_t kMany = int64_t(1) << 40;
   if (reader.has("train")) {
@@ -283,19 +333,7 @@ void readDefaults(JsonReader reader, ManifestDefaults &defaults) {
       out.maxSkips = train.at("max_skips").integer(1, int64_t(1) << 53);
     if (train.has("skip_outliers"))
       out.skipOutliers = train.at("skip_outliers").number();
-    JsonReader optimizer = train.at("optimizer");
-    out.optimizer.kind = optimizer.at("kind").str();
-    out.optimizer.lr = optimizer.at("lr").number();
-    JsonReader betas = optimizer.at("betas");
-    if (betas.size(2) == 2) {
-      out.optimizer.beta1 = betas.at(size_t(0)).number();
-      out.optimizer.beta2 = betas.at(size_t(1)).number();
-    } else {
-      betas.fail("is not a pair of numbers");
-    }
-    out.optimizer.eps = optimizer.at("eps").number();
-    out.optimizer.weightDecay = optimizer.at("weight_decay").number();
-    out.optimizer.clip = optimizer.at("clip").number();
+    readOptimizer(train.at("optimizer"), out.optimizer);
     JsonReader schedule = train.at("schedule");
     out.schedule.kind = schedule.at("kind").str();
     out.schedule.warmup = schedule.at("warmup").integer(0, kMany);
@@ -426,6 +464,12 @@ void readDocument(JsonReader root, Manifest &manifest) {
     if (!names.insert(manifest.entries.back().name).second)
       entries.at(i).fail("has the name of an earlier entry");
   }
+  // What the update has no second moment for has one.
+  int update = manifest.findEntry("optimizer_step");
+  for (ParameterInfo &parameter : manifest.parameters)
+    if (update >= 0 &&
+        !manifest.entries[update].findArg(ArgRole::Moment2, parameter.name))
+      parameter.moments = 1;
   manifest.memory = root.at("memory").raw();
 }
 

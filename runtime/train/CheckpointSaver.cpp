@@ -38,6 +38,8 @@ bool CheckpointSaver::copyState(CheckpointData &data) {
     }
     auto *to = reinterpret_cast<float *>(copies[i].data());
     for (size_t p = 0; p < parameters.size(); ++p) {
+      if (i == 2 && parameters[p].moments < 2)
+        continue;
       int64_t size = parameters[p].elementsPerLayer();
       for (int64_t layer = 0; layer < parameters[p].layerCount(); ++layer) {
         auto matrix = source(p, layer);

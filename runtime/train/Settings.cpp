@@ -195,6 +195,24 @@ const std::vector<Setting> &runtimeSettings() {
        [](auto &s, const json &v) {
          return setNumber(s.train.optimizer.clip, v, 0, 1e30);
        }},
+      {"train.optimizer.muon.lr", "a number from 0, of a module with Muon",
+       [](auto &s, const json &v) {
+         return s.train.optimizer.usesMuon() &&
+                setNumber(s.train.optimizer.muon.lr, v, 0, 1e9);
+       }},
+      {"train.optimizer.muon.momentum",
+       "a number from 0 to below 1, of a module with Muon",
+       [](auto &s, const json &v) {
+         return s.train.optimizer.usesMuon() &&
+                setNumber(s.train.optimizer.muon.momentum, v, 0,
+                          std::nextafter(1, 0));
+       }},
+      {"train.optimizer.muon.weight_decay",
+       "a number from 0, of a module with Muon",
+       [](auto &s, const json &v) {
+         return s.train.optimizer.usesMuon() &&
+                setNumber(s.train.optimizer.muon.weightDecay, v, 0, 1e9);
+       }},
       {"train.schedule.kind", "the name of a schedule",
        [](auto &s, const json &v) {
          if (!v.is_string())
@@ -261,15 +279,32 @@ const std::vector<Setting> &runtimeSettings() {
 }
 
 /// Keys of a model file that shape code; of those ending in '.' all below.
-const char *const kCompiledKeys[] = {
-    "dims.",          "dtype",        "tie_embeddings",
-    "norm_eps",       "rope.",        "attention.",
-    "parallel.",      "memory.",      "train.batch",
-    "train.sequence", "train.z_loss", "infer.",
-    "extends",        "name",         "train.optimizer.kind",
-    "block",          "parameters",   "architecture",
-    "compile.",       "rope",         "dims",
-    "parallel",       "infer",        "memory"};
+const char *const kCompiledKeys[] = {"dims.",
+                                     "dtype",
+                                     "tie_embeddings",
+                                     "norm_eps",
+                                     "rope.",
+                                     "attention.",
+                                     "parallel.",
+                                     "memory.",
+                                     "train.batch",
+                                     "train.sequence",
+                                     "train.z_loss",
+                                     "infer.",
+                                     "extends",
+                                     "name",
+                                     "train.optimizer.kind",
+                                     "train.optimizer.groups",
+                                     "train.optimizer.muon.",
+                                     "block",
+                                     "parameters",
+                                     "architecture",
+                                     "compile.",
+                                     "rope",
+                                     "dims",
+                                     "parallel",
+                                     "infer",
+                                     "memory"};
 
 bool isCompiledKey(const std::string &key) {
   for (std::string known : kCompiledKeys)
@@ -428,6 +463,19 @@ json dataToJson(const std::vector<DataEntry> &data) {
 
 } // namespace
 
+static json groupToJson(const OptimizerGroupDefaults &group) {
+  json result = {{"kind", group.muon ? "muon" : "adamw"},
+                 {"match", group.match},
+                 {"lr_scale", group.lrScale}};
+  if (group.weightDecay)
+    result["weight_decay"] = *group.weightDecay;
+  if (group.eps)
+    result["eps"] = *group.eps;
+  if (group.betas)
+    result["betas"] = {group.betas->first, group.betas->second};
+  return result;
+}
+
 json qrt::settingsToJson(const ManifestDefaults &settings) {
   const auto &train = settings.train;
   json schedule = {{"kind", train.schedule.kind},
@@ -443,6 +491,20 @@ json qrt::settingsToJson(const ManifestDefaults &settings) {
   if (train.schedule.tokensPerParameter)
     schedule["tokens_per_parameter"] = *train.schedule.tokensPerParameter;
   const OptimizerDefaults &optimizer = train.optimizer;
+  json optimizerJson = {{"kind", optimizer.kind},
+                        {"lr", optimizer.lr},
+                        {"betas", {optimizer.beta1, optimizer.beta2}},
+                        {"eps", optimizer.eps},
+                        {"weight_decay", optimizer.weightDecay},
+                        {"clip", optimizer.clip}};
+  if (optimizer.groups.size() > 2)
+    for (const OptimizerGroupDefaults &group : optimizer.groups)
+      optimizerJson["groups"].push_back(groupToJson(group));
+  if (optimizer.usesMuon())
+    optimizerJson["muon"] = {{"lr", optimizer.muon.lr},
+                             {"momentum", optimizer.muon.momentum},
+                             {"weight_decay", optimizer.muon.weightDecay},
+                             {"scale", optimizer.muon.scale}};
   return {{"train",
            {{"batch", train.batch},
             {"sequence", train.sequence},
@@ -453,13 +515,7 @@ json qrt::settingsToJson(const ManifestDefaults &settings) {
             {"nonfinite", train.nonFinite == NonFinite::Skip ? "skip" : "stop"},
             {"max_skips", train.maxSkips},
             {"skip_outliers", train.skipOutliers},
-            {"optimizer",
-             {{"kind", optimizer.kind},
-              {"lr", optimizer.lr},
-              {"betas", {optimizer.beta1, optimizer.beta2}},
-              {"eps", optimizer.eps},
-              {"weight_decay", optimizer.weightDecay},
-              {"clip", optimizer.clip}}},
+            {"optimizer", optimizerJson},
             {"schedule", schedule}}},
           {"checkpoint",
            {{"every", settings.checkpoint.every},

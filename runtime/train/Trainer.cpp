@@ -9,6 +9,7 @@
 #include "runtime/core/HostState.h"
 #include "runtime/core/Signals.h"
 #include "runtime/train/DeviceMetrics.h"
+#include "runtime/train/OptimizerGroups.h"
 
 #include <chrono>
 #include <cmath>
@@ -51,24 +52,6 @@ Trainer::Trainer(Session &session, Batches &data, Batches *validation,
 // One step
 //===----------------------------------------------------------------------===//
 
-/// One row a group: lr, betas, eps, weight decay, clip, bias corrections.
-std::vector<float> Trainer::hyperParameters(double lr) const {
-  const OptimizerDefaults &optimizer = options.settings.train.optimizer;
-  auto groups = session.manifest().groupCount();
-  std::vector<float> hyper(groups * 8);
-  double t = double(updates + 1);
-  for (int64_t g = 0; g < groups; ++g) {
-    const double values[8] = {
-        lr, optimizer.beta1, optimizer.beta2, optimizer.eps,
-        // Group 0 decays; vectors, in group 1, do not.
-        g == 0 ? optimizer.weightDecay : 0, optimizer.clip,
-        1 - std::pow(optimizer.beta1, t), 1 - std::pow(optimizer.beta2, t)};
-    for (int i = 0; i < 8; ++i)
-      hyper[g * 8 + i] = static_cast<float>(values[i]);
-  }
-  return hyper;
-}
-
 /// Whether this step's update is left out, by what is known before it: the
 /// loss, and the norm where outliers are looked for.
 Expected<bool> Trainer::leavesOut(StepResult &result) {
@@ -106,7 +89,10 @@ Expected<Trainer::StepResult> Trainer::advance() {
   QRT_ASSIGN_OR_RETURN(result.skipped, leavesOut(result));
   QRT_ASSIGN_OR_RETURN(
       UpdateResult update,
-      executor.update(hyperParameters(result.lr), result.skipped));
+      executor.update(hyperParameters(train.optimizer,
+                                      session.manifest().groupCount(),
+                                      result.lr, updates + 1),
+                      result.skipped));
   if (!update.finite) {
     if (train.nonFinite == NonFinite::Stop)
       return makeError(8004, "",
@@ -307,6 +293,8 @@ json Trainer::identity() const {
           {"train.optimizer.eps", optimizer["eps"]},
           {"train.optimizer.weight_decay", optimizer["weight_decay"]},
           {"train.optimizer.clip", optimizer["clip"]},
+          {"train.optimizer.muon", optimizer.value("muon", json())},
+          {"train.optimizer.groups", optimizer.value("groups", json())},
           {"train.schedule.kind", settings["schedule"]["kind"]},
           {"train.schedule.warmup", settings["schedule"]["warmup"]},
           {"train.schedule.min_lr", settings["schedule"]["min_lr"]},

@@ -95,7 +95,6 @@ private:
   double elapsed() const;
   std::string describe(const StepResult &result) const;
   nlohmann::json identity() const;
-  std::vector<float> hyperParameters(double lr) const;
 
   Session &session;
   SessionStep executor;

@@ -21,6 +21,12 @@ namespace qrt {
 
 namespace {
 
+/// Whether a set of tensors with that prefix holds the parameter: not every
+/// optimizer has a second moment.
+bool hasValues(const ParameterInfo &parameter, const std::string &prefix) {
+  return prefix != "moment2." || parameter.moments == 2;
+}
+
 /// Work is cut into pieces of about this many elements, for threads.
 constexpr int64_t taskElements = int64_t(1) << 20;
 /// Elements read at a time when they have to be moved on.
@@ -199,6 +205,8 @@ Status Loader::resolve() {
                          "the model does not say how parameter '{}' lies in "
                          "files of format '{}'",
                          parameters[p].name, format);
+      if (!hasValues(parameters[p], sets[set].prefix))
+        continue;
       for (int64_t layer = 0; layer < parameters[p].layerCount(); ++layer)
         QRT_RETURN_IF_ERROR(resolveOne(set, p, layer, views->second));
     }
@@ -553,13 +561,23 @@ parameterTensors(const std::vector<ParameterInfo> &parameters,
   QRT_ASSIGN_OR_RETURN(auto plan, planFileTensors(parameters, format));
   std::vector<OutputTensor> outputs;
   for (FileTensor &tensor : plan) {
+    // A tensor of which only a part has values is filled up with zeros.
+    std::vector<Piece> pieces;
+    for (const Piece &piece : tensor.pieces)
+      if (hasValues(parameters[piece.parameter], prefix))
+        pieces.push_back(piece);
+    if (pieces.empty())
+      continue;
+    bool hasGaps = pieces.size() < tensor.pieces.size();
     OutputTensor output;
     output.name = prefix + tensor.name;
     output.dtype = "F32";
     output.shape = tensor.shape;
-    output.produce = [pieces = std::move(tensor.pieces),
+    output.produce = [pieces = std::move(pieces), hasGaps,
                       data](int64_t begin, int64_t end, void *to) -> Status {
       auto *rows = static_cast<float *>(to);
+      if (hasGaps)
+        std::fill_n(rows, (end - begin) * pieces[0].region.fileCols, 0.0f);
       for (const Piece &piece : pieces) {
         const ViewRegion &r = piece.region;
         int64_t from = std::max(begin, r.firstRow);

@@ -80,6 +80,7 @@ Status loadParametersAs(const WeightSource &source,
                         const ParallelTasks &parallel = {});
 
 /// The same for several sets that share a source, which must hold nothing else.
+/// The set "moment2." lacks the parameters that have one moment.
 Status loadParameterSets(const WeightSource &source,
                          const std::vector<ParameterInfo> &parameters,
                          const std::vector<ParameterSet> &sets,

@@ -525,6 +525,78 @@ def z_loss():
     f.write()
 
 
+def orthogonalized(x, steps):
+    """zeropower_via_newtonschulz5 of github.com/KellerJordan/Muon without its
+    cast to bf16."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = x.size(0) > x.size(1)
+    x = x.mT if tall else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def muon_step(p, grad, m, lr, mu, decay, factor, nesterov, steps):
+    """Muon's muon_update and step of that repository, as pure functions."""
+    m = m.lerp(grad, 1 - mu)
+    update = grad.lerp(m, mu) if nesterov else m
+    return p * (1 - lr * decay) - lr * factor * orthogonalized(update, steps), m
+
+
+def muon():
+    # Ten steps are the bar; eps is relative to norms far above it.
+    f = File("muon", tolerance="1e-11")
+    lr, mu, decay = 0.02, 0.95, 0.1
+    hyper = torch.tensor([[0.5] * 8, [lr, mu, 0.0, 1e-7, decay, 1.0, 1.0, 1.0]])
+    scale = torch.tensor(0.7)
+    shapes = {"wide": (3, 5), "tall": (6, 4), "square": (3, 3), "row": (1, 4)}
+    for name, shape in shapes.items():
+        for nesterov in (True, False):
+            p, grad, m = random(*shape), random(*shape), random(*shape)
+            factor = max(1, shape[0] / shape[1]) ** 0.5
+            after = muon_step(
+                p, scale * grad, m, lr, mu, decay, factor, nesterov, 5)
+            attrs = f"group = 1 : i64, steps = 5 : i64, factor = {factor} : f64"
+            attrs += ", nesterov" if nesterov else ""
+            f.case(
+                name + ("" if nesterov else "_plain"),
+                {"p": p, "grad": grad, "m": m, "hyper": hyper, "scale": scale},
+                "qwen.muon %p, %grad, %m, %hyper, %scale {{" + attrs + "}} "
+                ": {functional}",
+                [after[0], torch.zeros_like(grad), after[1]],
+            )
+    f.case(
+        "skipped_muon",
+        {"p": p, "grad": grad, "m": m, "hyper": hyper, "scale": 0 * scale},
+        "qwen.muon %p, %grad, %m, %hyper, %scale {{group = 1 : i64, steps = 5 : i64, "
+        "factor = 1.0 : f64}} : {functional}",
+        [p, torch.zeros_like(grad), m],
+    )
+    x, y, z = random(3, 4), random(4, 5), random(3, 5)
+    f.case(
+        "matmul_nn",
+        {"x": x, "y": y, "z": z},
+        "qwen.matmul nn %x, %y plus %z {{alpha = 2.0 : f64, beta = -0.5 : f64}} "
+        ": {functional}",
+        [2 * x @ y - 0.5 * z],
+    )
+    f.case(
+        "matmul_nt",
+        {"x": x, "y": y.mT.contiguous()},
+        "qwen.matmul nt %x, %y : {functional}",
+        [x @ y],
+    )
+    f.case(
+        "matmul_tn",
+        {"x": x.mT.contiguous(), "y": y},
+        "qwen.matmul tn %x, %y {{alpha = -1.5 : f64}} : {functional}",
+        [-1.5 * x @ y],
+    )
+    f.write()
+
+
 def main():
     os.makedirs(os.path.join(HERE, "values"), exist_ok=True)
     for make in (
@@ -536,6 +608,7 @@ def main():
         optimizer,
         attention_masks,
         z_loss,
+        muon,
     ):
         make()
 

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Holds the steps of a metrics.jsonl against something.
 
-    losses.py METRICS reference FILE.safetensors LIMIT   adamw.losses (absolute)
-                                    and adamw.grad_norms (relative), each in turn
+    losses.py METRICS reference FILE.safetensors LIMIT [OPTIMIZER]
+                                    OPTIMIZER.losses (absolute; default adamw)
+                                    and .grad_norms (relative), each in turn
     losses.py METRICS same OTHER    bitwise: step, loss, grad_norm, lr, tokens
     losses.py METRICS falls RATIO   the last loss is below RATIO times the first
 """
@@ -35,8 +36,9 @@ def main():
     wrong = []
     if sys.argv[2] == "reference":
         reference, limit = safetensors.load(sys.argv[3]), float(sys.argv[4])
-        losses = reference["adamw.losses"][2]
-        norms = reference["adamw.grad_norms"][2]
+        optimizer = (sys.argv[5:] or ["adamw"])[0]
+        losses = reference[optimizer + ".losses"][2]
+        norms = reference[optimizer + ".grad_norms"][2]
         if len(losses) != len(ours):
             wrong.append(f"{len(ours)} steps, expected {len(losses)}")
         for step, loss, norm in zip(ours, losses, norms):

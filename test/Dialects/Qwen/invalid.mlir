@@ -244,3 +244,51 @@ func.func @f(%documents: tensor<2x4xf32>) {
   %r = qwen.document_starts %documents : tensor<2x4xf32> -> tensor<2x4xi32>
   return
 }
+
+// -----
+
+func.func @f(%p: tensor<8xf32>, %m: tensor<8xf32>, %h: tensor<2x8xf32>, %s: tensor<f32>) {
+  // expected-error @below {{orthogonalises matrices, got a parameter 'tensor<8xf32>'}}
+  %r:3 = qwen.muon %p, %p, %m, %h, %s {factor = 1.0 : f64, group = 1 : i64, steps = 5 : i64} : (tensor<8xf32>, tensor<8xf32>, tensor<8xf32>, tensor<2x8xf32>, tensor<f32>) -> (tensor<8xf32>, tensor<8xf32>, tensor<8xf32>)
+  return
+}
+
+// -----
+
+func.func @f(%p: tensor<8x16xf32>, %m: tensor<16x8xf32>, %h: tensor<2x8xf32>, %s: tensor<f32>) {
+  // expected-error @below {{expected gradient and momentum of the parameter's shape 'tensor<8x16xf32>', got 'tensor<16x8xf32>'}}
+  %r:3 = qwen.muon %p, %p, %m, %h, %s {factor = 1.0 : f64, group = 1 : i64, steps = 5 : i64} : (tensor<8x16xf32>, tensor<8x16xf32>, tensor<16x8xf32>, tensor<2x8xf32>, tensor<f32>) -> (tensor<8x16xf32>, tensor<8x16xf32>, tensor<16x8xf32>)
+  return
+}
+
+// -----
+
+func.func @f(%p: tensor<8x16xf32>, %m: tensor<8x16xf32>, %h: tensor<2x8xf32>, %s: tensor<f32>) {
+  // expected-error @below {{expected at least one iteration, got 0}}
+  %r:3 = qwen.muon %p, %p, %m, %h, %s {factor = 1.0 : f64, group = 1 : i64, steps = 0 : i64} : (tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>, tensor<2x8xf32>, tensor<f32>) -> (tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>)
+  return
+}
+
+// -----
+
+func.func @f(%p: tensor<8x16xf32>, %m: tensor<8x16xf32>, %h: tensor<2x8xf32>, %s: tensor<f32>) {
+  // expected-error @below {{parameter group 2 is not a row of hyper 'tensor<2x8xf32>'}}
+  %r:3 = qwen.muon %p, %p, %m, %h, %s {factor = 1.0 : f64, group = 2 : i64, steps = 5 : i64} : (tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>, tensor<2x8xf32>, tensor<f32>) -> (tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>)
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>, %y: tensor<4x5xf32>) {
+  // expected-error @below {{cannot multiply 'tensor<4x8xf32>' and 'tensor<4x5xf32>' as nn}}
+  %r = qwen.matmul nn %x, %y : (tensor<4x8xf32>, tensor<4x5xf32>) -> tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>, %y: tensor<4x5xf32>) {
+  // expected-error @below {{expected a result of 8 x 5, got 'tensor<5x8xf32>'}}
+  %r = qwen.matmul tn %x, %y : (tensor<4x8xf32>, tensor<4x5xf32>) -> tensor<5x8xf32>
+  return
+}

@@ -166,11 +166,29 @@ func.func @losses(%logits: tensor<2x4x32xf32>, %targets: tensor<2x4xi32>, %x: te
 func.func @optimizer(%p: tensor<8x16xf32>, %acc: tensor<f32>, %hyper: tensor<2x8xf32>, %skip: tensor<i32>) {
   // CHECK: qwen.sum_squares %{{.*}} into %{{.*}} : tensor<8x16xf32>, tensor<f32> -> tensor<f32>
   %0 = qwen.sum_squares %p into %acc : tensor<8x16xf32>, tensor<f32> -> tensor<f32>
+  // CHECK: qwen.sum_squares %{{.*}} : tensor<8x16xf32> -> tensor<f32>
+  %alone = qwen.sum_squares %p : tensor<8x16xf32> -> tensor<f32>
   // CHECK: qwen.clip %{{.*}}, %{{.*}}, %{{.*}} : (tensor<f32>, tensor<2x8xf32>, tensor<i32>) -> (tensor<f32>, tensor<i32>, tensor<f32>)
   %norm, %nonfinite, %scale = qwen.clip %0, %hyper, %skip : (tensor<f32>, tensor<2x8xf32>, tensor<i32>) -> (tensor<f32>, tensor<i32>, tensor<f32>)
   // CHECK: qwen.adamw %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {group = 0 : i64} :
   %1:4 = qwen.adamw %p, %p, %p, %p, %hyper, %scale {group = 0 : i64}
     : (tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>, tensor<2x8xf32>, tensor<f32>)
     -> (tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>)
+  // CHECK: qwen.muon %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {bf16, factor = 1.000000e+00 : f64, group = 1 : i64, nesterov, steps = 5 : i64} :
+  %2:3 = qwen.muon %p, %p, %p, %hyper, %scale {bf16, factor = 1.0 : f64, group = 1 : i64, nesterov, steps = 5 : i64}
+    : (tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>, tensor<2x8xf32>, tensor<f32>) -> (tensor<8x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>)
+  // CHECK: qwen.muon_momentum %{{.*}} {group = 1 : i64, nesterov} :
+  %3:3 = qwen.muon_momentum %p, %p, %hyper, %scale {group = 1 : i64, nesterov}
+    : (tensor<8x16xf32>, tensor<8x16xf32>, tensor<2x8xf32>, tensor<f32>) -> (tensor<8x16xbf16>, tensor<8x16xf32>, tensor<8x16xf32>)
+  // CHECK: qwen.muon_normalize
+  %4 = qwen.muon_normalize %3#0, %acc, %hyper {group = 1 : i64} : (tensor<8x16xbf16>, tensor<f32>, tensor<2x8xf32>) -> tensor<8x16xbf16>
+  // CHECK: qwen.matmul nt %{{.*}}, %{{.*}} : (tensor<8x16xbf16>, tensor<8x16xbf16>) -> tensor<8x8xbf16>
+  %5 = qwen.matmul nt %4, %4 : (tensor<8x16xbf16>, tensor<8x16xbf16>) -> tensor<8x8xbf16>
+  // CHECK: qwen.matmul nn %{{.*}}, %{{.*}} plus %{{.*}} {alpha = 2.031500e+00 : f64, beta = -4.775000e+00 : f64} :
+  %6 = qwen.matmul nn %5, %5 plus %5 {alpha = 2.0315 : f64, beta = -4.775 : f64} : (tensor<8x8xbf16>, tensor<8x8xbf16>, tensor<8x8xbf16>) -> tensor<8x8xbf16>
+  // CHECK: qwen.matmul tn %{{.*}}, %{{.*}} : (tensor<8x16xbf16>, tensor<8x16xbf16>) -> tensor<16x16xbf16>
+  %7 = qwen.matmul tn %4, %4 : (tensor<8x16xbf16>, tensor<8x16xbf16>) -> tensor<16x16xbf16>
+  // CHECK: qwen.muon_update %{{.*}} {factor = 1.500000e+00 : f64, group = 1 : i64} :
+  %8 = qwen.muon_update %p, %4, %hyper, %scale {factor = 1.5 : f64, group = 1 : i64} : (tensor<8x16xf32>, tensor<8x16xbf16>, tensor<2x8xf32>, tensor<f32>) -> tensor<8x16xf32>
   return
 }

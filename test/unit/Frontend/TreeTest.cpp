@@ -106,7 +106,7 @@ TEST(Overrides, Errors) {
   EXPECT_EQ(
       failure({"train.optimizer.kind=sgd"}),
       "--set train.optimizer.kind=sgd: error: 'train.optimizer.kind' must "
-      "be one of adamw, got 'sgd' [Q1004]");
+      "be one of adamw, muon, got 'sgd' [Q1004]");
   EXPECT_EQ(failure({"dims.layers=[1"}).substr(0, 28),
             "--set dims.layers=[1: error:");
   EXPECT_EQ(failure({"extends=x"}),

@@ -104,17 +104,31 @@ static void checkProduct(const std::string &form, const char *element,
   options.tolerance = 5e-6;
   // Sums in another order may round to the neighbour.
   options.bf16Tolerance = 1.01;
-  checkKernel(
-      kernelText("contract",
-                 "%l: " + lhs + ", %r: " + rhs + (adds ? ", %a: " + out : ""),
-                 out,
-                 "  %o = qwen.matmul " + form + " %l, %r " +
-                     (adds ? "plus %a {alpha = 2.0315 : f64, beta = -4.775 : "
-                             "f64} "
-                           : "") +
-                     ": (" + lhs + ", " + rhs + (adds ? ", " + out : "") +
-                     ") -> " + out + "\n  kernel.return %o : " + out + "\n"),
-      1, 1, options);
+  options.expected = [=](const std::vector<Array> &in) {
+    Array result;
+    result.element = in[0].element;
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        double sum = 0;
+        for (int64_t r = 0; r < k; ++r)
+          sum += in[0].values[form == "tn" ? r * m + i : i * k + r] *
+                 in[1].values[form == "nt" ? j * k + r : r * n + j];
+        if (adds)
+          sum = 2.0315 * sum - 4.775 * in[2].values[i * n + j];
+        result.values.push_back(sum);
+      }
+    return std::vector<Array>{result};
+  };
+  std::string text = kernelText(
+      "contract", "%l: " + lhs + ", %r: " + rhs + (adds ? ", %a: " + out : ""),
+      out,
+      "  %o = qwen.matmul " + form + " %l, %r " +
+          (adds ? "plus %a {alpha = 2.0315 : f64, beta = -4.775 : "
+                  "f64} "
+                : "") +
+          ": (" + lhs + ", " + rhs + (adds ? ", " + out : "") + ") -> " + out +
+          "\n  kernel.return %o : " + out + "\n");
+  checkKernel(decomposeKernel(text), 1, 1, options);
 }
 
 TEST(Muon, Products) {

@@ -76,12 +76,12 @@ int32_t Device::fail(int32_t code, Error error) {
   return code;
 }
 
-Status Device::call(const Module &module, int entry, const qrt_call &call) {
+Status Device::runEntry(const Module &module, int entry, const qrt_call &call) {
   current = &module;
   failure.reset();
   int32_t code = module.entry(entry)(context(), &call);
   current = nullptr;
-  if (code == QRT_E_OK)
+  if (code == QRT_E_OK && !failure)
     return Status::success();
   const std::string &name = module.manifest().entries[entry].name;
   if (failure)

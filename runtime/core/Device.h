@@ -17,10 +17,12 @@
 #include "runtime/core/Buffer.h"
 #include "runtime/cpu/ThreadPool.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace qrt {
@@ -90,7 +92,15 @@ public:
   virtual Status load(const Module &module) = 0;
   /// Runs (or queues) entry point `entry` of a loaded module. The arrays of
   /// `call` need not live on. Errors: Q6031, or why the device refused.
-  virtual Status call(const Module &module, int entry, const qrt_call &call);
+  virtual Status call(const Module &module, int entry, const qrt_call &call) {
+    return runEntry(module, entry, call);
+  }
+
+  /// What the user should know about a module that was loaded, a line each.
+  std::vector<std::string> takeNotes() { return std::exchange(notes, {}); }
+  /// What metrics.jsonl says of the device, by key ("gpu/..."); nothing for
+  /// what the system does not tell.
+  virtual std::map<std::string, std::optional<double>> metrics() { return {}; }
 
   /// Bytes allocated now, and the most that ever were.
   int64_t allocatedBytes() const { return allocated; }
@@ -113,6 +123,9 @@ protected:
 
   /// Notes why a function of the API failed; returns `code`.
   int32_t fail(int32_t code, Error error);
+  void note(std::string text) { notes.push_back(std::move(text)); }
+  /// Calls the code of an entry; call() without what a kind of device adds.
+  Status runEntry(const Module &module, int entry, const qrt_call &call);
   /// The module whose entry runs now.
   const Module &running() const { return *current; }
 
@@ -135,6 +148,7 @@ private:
 
   Context ctx{};
   ThreadPool threadPool;
+  std::vector<std::string> notes;
   const Module *current = nullptr;
   std::optional<Error> failure;
   int64_t allocated = 0, peak = 0;

@@ -144,6 +144,8 @@ struct TargetInfo {
   int64_t workerScratchBytes = 0;
   /// Arenas of entries whose size on this target is not EntryInfo::arenaBytes.
   std::map<std::string, int64_t, std::less<>> arenaBytes;
+  /// Where kernels come from, as `file.yaml:line:col`, by their names.
+  std::map<std::string, std::string, std::less<>> kernelLocations;
   std::vector<VariantInfo> variants; ///< best first
 };
 

@@ -404,6 +404,12 @@ void readTargets(JsonReader reader, Manifest &manifest) {
           target.arenaBytes[entry] =
               arenas.at(entry.c_str()).integer(0, kMaxBytes);
     }
+    if (item.has("kernel_locations")) {
+      JsonReader places = item.at("kernel_locations");
+      if (places.expectObject())
+        for (auto &[kernel, unused] : places.raw().items())
+          target.kernelLocations[kernel] = places.at(kernel.c_str()).str();
+    }
     JsonReader variants = item.at("variants");
     for (size_t v = 0, m = variants.size(64); v < m; ++v) {
       VariantInfo variant;

@@ -200,6 +200,8 @@ Status Trainer::log(const StepResult &result) {
 
 Status Trainer::logDevice() {
   json event = cpuMetrics();
+  for (const auto &[key, value] : session.device().metrics())
+    event[key] = orNull(value);
   event["type"] = "device";
   event["step"] = done;
   return metrics.write(event);

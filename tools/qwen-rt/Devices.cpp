@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "tools/qwen-rt/Devices.h"
+#include "runtime/cuda/CudaDevice.h"
 
 using namespace qrt;
 
@@ -17,8 +18,18 @@ Expected<std::unique_ptr<Device>> createCpu(const DeviceSpec &, int threads) {
   return device;
 }
 
+Expected<std::unique_ptr<Device>> createCuda(const DeviceSpec &spec,
+                                             int threads) {
+  CudaOptions options;
+  options.index = spec.index.value_or(0);
+  options.threads = threads;
+  QRT_ASSIGN_OR_RETURN(std::unique_ptr<Device> device,
+                       CudaDevice::create(options));
+  return device;
+}
+
 /// The one list of kinds.
-const DeviceKind kKinds[] = {{"cpu", createCpu}};
+const DeviceKind kKinds[] = {{"cpu", createCpu}, {"cuda", createCuda}};
 
 } // namespace
 

@@ -168,6 +168,8 @@ qrt::createSession(Model &model, std::vector<std::string> entries) {
     entries.push_back("convert_storage");
   QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
                        Session::create(model.module, *model.device, entries));
+  for (const std::string &note : model.device->takeNotes())
+    fmt::print(stderr, "note: {}\n", note);
   const auto &parameters = session->manifest().parameters;
   if (!hasMasters(*session)) {
     QRT_RETURN_IF_ERROR(loadWithoutMasters(model, *session));

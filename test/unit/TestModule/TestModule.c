@@ -10,7 +10,8 @@
 |*     logits[t] = table[token t] + before[token t-1] + sum over layers of bias
 |* which has everything the runtime must handle: a layered parameter, two
 |* parameter groups, a cache, parallel kernels, gradients that can be checked.
-|* COMPUTE_BF16 gives the compute storage another type than the masters.
+|* COMPUTE_BF16 gives the compute storage another type than the masters,
+|* TEST_CUDA a variant for a GPU.
 |*
 \*===----------------------------------------------------------------------===*/
 
@@ -271,9 +272,81 @@ static int32_t decode(qrt_ctx *ctx, const qrt_call *call) {
 static const qrt_entry entries[] = {microStep, optimizerStep, convertStorage,
                                     evalLoss,  logits,        prefill,
                                     decode};
-static const qrt_variant variants[] = {{"cpu", "x86-64-v3", entries}};
+#ifdef TEST_CUDA
+/* Target cuda: every entry launches one kernel of its name, which gets all that
+ * the entry was given; what runs it is the test's. */
+enum { MAX_SLOTS = 24, KERNEL_PARAMS = MAX_SLOTS + 3 };
+static int32_t onGpu(qrt_ctx *ctx, const qrt_call *call, uint32_t kernel,
+                     int slots, int extents) {
+  uint64_t values[KERNEL_PARAMS] = {0};
+  void *params[KERNEL_PARAMS];
+  const uint32_t grid[3] = {1, 1, 1};
+  for (int i = 0; i < slots; ++i)
+    values[i] = (uint64_t)(uintptr_t)call->args[i];
+  for (int i = 0; i < extents; ++i)
+    values[MAX_SLOTS + i] = (uint64_t)call->extents[i];
+  values[KERNEL_PARAMS - 1] = (uint64_t)(uintptr_t)call->arena;
+  for (int i = 0; i < KERNEL_PARAMS; ++i)
+    params[i] = &values[i];
+  return ctx->api->launch(ctx, kernel, grid, params);
+}
+#define GPU_ENTRY(name, kernel, slots, extents)                                \
+  static int32_t name##OnGpu(qrt_ctx *ctx, const qrt_call *call) {             \
+    return onGpu(ctx, call, kernel, slots, extents);                           \
+  }
+GPU_ENTRY(microStep, 0, 12, 2)
+GPU_ENTRY(optimizerStep, 1, 24, 0)
+GPU_ENTRY(convertStorage, 2, 8, 0)
+GPU_ENTRY(evalLoss, 3, 9, 2)
+GPU_ENTRY(logits, 4, 6, 2)
+GPU_ENTRY(prefill, 5, 10, 2)
+GPU_ENTRY(decode, 6, 10, 1)
+static const qrt_entry gpuEntries[] = {
+    microStepOnGpu, optimizerStepOnGpu, convertStorageOnGpu, evalLossOnGpu,
+    logitsOnGpu,    prefillOnGpu,       decodeOnGpu};
+
+#define P9                                                                     \
+  ".param .u64 a, .param .u64 b, .param .u64 c, .param .u64 d, "               \
+  ".param .u64 e, .param .u64 f, .param .u64 g, .param .u64 h, .param .u64 i"
+#define KERNEL(name) ".visible .entry " name "(" P9 ", " P9 ", " P9 ") {}\n"
+#define KERNELS                                                                \
+  KERNEL("micro_step")                                                         \
+  KERNEL("optimizer_step")                                                     \
+  KERNEL("convert_storage")                                                    \
+  KERNEL("eval_loss") KERNEL("logits") KERNEL("prefill") KERNEL("decode")
+static const char portable[] = ".version 8.0\n.target sm_80\n" KERNELS;
+static const char hopper[] = ".version 8.0\n.target sm_90a\n" KERNELS;
+#ifdef TEST_CUBIN
+static const char cubin[] = "CUBIN sm_90a\n" KERNELS;
+#endif
+static const qrt_image images[] = {
+    {QRT_PTX, 80, 0, 0, portable, sizeof portable},
+    {QRT_PTX, 90, 1, 0, hopper, sizeof hopper},
+#ifdef TEST_CUBIN
+    {QRT_CUBIN, 90, 1, 0, cubin, sizeof cubin},
+#endif
+};
+/* The second needs more shared memory than a kernel has unasked. */
+static const qrt_kernel kernels[] = {
+    {"micro_step", {128, 1, 1}, 0, KERNEL_PARAMS, 0, 0},
+    {"optimizer_step", {256, 1, 1}, 100 * 1024, KERNEL_PARAMS, 0, 0},
+    {"convert_storage", {32, 4, 1}, 0, KERNEL_PARAMS, 0, 0},
+    {"eval_loss", {128, 1, 1}, 0, KERNEL_PARAMS, 0, 0},
+    {"logits", {128, 1, 1}, 0, KERNEL_PARAMS, 0, 0},
+    {"prefill", {128, 1, 1}, 0, KERNEL_PARAMS, 0, 0},
+    {"decode", {128, 1, 1}, 0, KERNEL_PARAMS, 0, 0}};
+#endif
+
+static const qrt_variant variants[] = {
+    {"cpu", "x86-64-v3", entries, 0, 0, 0, 0},
+#ifdef TEST_CUDA
+    {"cuda", "", gpuEntries, sizeof kernels / sizeof *kernels,
+     sizeof images / sizeof *images, kernels, images},
+#endif
+};
 static const qrt_module module = {
-    TEST_ABI_VERSION, 1, sizeof entries / sizeof *entries, 0, variants};
+    TEST_ABI_VERSION, sizeof variants / sizeof *variants,
+    sizeof entries / sizeof *entries, 0, variants};
 
 __attribute__((visibility("default"))) const qrt_module *
 qwen_module_query(uint32_t max_version) {

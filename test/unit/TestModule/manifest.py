@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Writes the manifest of TestModule.c.
 
-    manifest.py f32|bf16 OUT.json
+    manifest.py f32|bf16 OUT.json [TARGET...]
 """
 
 import json
@@ -125,5 +125,10 @@ manifest = {
     "entries": [entry.value for entry in entries],
     "memory": {"train": {}, "infer": {}, "host": 0},
 }
+for target in sys.argv[3:]:
+    manifest["targets"].append({
+        "target": target, "worker_scratch_bytes": 0,
+        "kernel_locations": {"micro_step": "test.yaml:3:5"},
+        "variants": [{"level": "", "features": []}]})
 with open(sys.argv[2], "w", encoding="utf-8") as out:
     json.dump(manifest, out, sort_keys=True)

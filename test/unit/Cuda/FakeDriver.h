@@ -1,0 +1,33 @@
+//===- FakeDriver.h - What tests tell the double of libcuda.so.1 *- C++ -*-===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QWEN_TEST_UNIT_CUDA_FAKEDRIVER_H
+#define QWEN_TEST_UNIT_CUDA_FAKEDRIVER_H
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+/// One launch. Parameters that are addresses of the device have become the
+/// host's.
+struct FakeLaunch {
+  std::string kernel;
+  unsigned grid[3], block[3];
+  std::vector<uint64_t> params;
+};
+using FakeKernel = std::function<void(const FakeLaunch &)>;
+
+extern "C" {
+void fakeCudaRegister(const char *kernel, FakeKernel function);
+/// What was wrong with calls since the last time; empty: nothing.
+std::string fakeCudaViolations();
+int fakeCudaCalls(const char *symbol);
+void fakeCudaReset();
+}
+
+#endif // QWEN_TEST_UNIT_CUDA_FAKEDRIVER_H

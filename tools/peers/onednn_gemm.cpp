@@ -34,9 +34,9 @@ double rate(primitive &product, stream &s,
     auto begin = std::chrono::steady_clock::now();
     product.execute(s, args);
     s.wait();
-    seconds.push_back(std::chrono::duration<double>(
-                          std::chrono::steady_clock::now() - begin)
-                          .count());
+    seconds.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+            .count());
   }
   std::sort(seconds.begin(), seconds.end());
   return flops / seconds[3] / 1e9;
@@ -76,14 +76,12 @@ int main(int argc, char **argv) {
     long n = 0, k = 0;
     std::sscanf(argv[i], "%ldx%ld", &n, &k);
     double flops = 2.0 * rows * n * k;
-    double forward =
-        product(e, s, {{rows, k}, Type::bf16, Tag::ab},
-                {{k, n}, Type::bf16, Tag::any},
-                {{rows, n}, Type::bf16, Tag::ab}, flops);
-    double gradient =
-        product(e, s, {{n, rows}, Type::bf16, Tag::ba},
-                {{rows, k}, Type::bf16, Tag::ab},
-                {{n, k}, Type::f32, Tag::ab}, flops);
+    double forward = product(e, s, {{rows, k}, Type::bf16, Tag::ab},
+                             {{k, n}, Type::bf16, Tag::any},
+                             {{rows, n}, Type::bf16, Tag::ab}, flops);
+    double gradient = product(e, s, {{n, rows}, Type::bf16, Tag::ba},
+                              {{rows, k}, Type::bf16, Tag::ab},
+                              {{n, k}, Type::f32, Tag::ab}, flops);
     std::printf("%s\"%s\": {\"forward\": %.1f, \"weight_grad\": %.1f}",
                 i > 2 ? ", " : "", argv[i], forward, gradient);
   }

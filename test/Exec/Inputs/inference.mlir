@@ -11,7 +11,10 @@ func.func @check_inference(%tokens: tensor<2x8xi32> {qwen.name = "tokens"},
   %four = arith.constant dense<4> : tensor<2xi32>
   %five = arith.constant dense<5> : tensor<2xi32>
 
-  %all = func.call @logits(%tokens) : (tensor<2x8xi32>) -> tensor<2x8x13xf32>
+  // Every row is one document.
+  %documents = arith.constant dense<0> : tensor<2x8xi32>
+  %all = func.call @logits(%tokens, %documents)
+    : (tensor<2x8xi32>, tensor<2x8xi32>) -> tensor<2x8x13xf32>
   %a2 = qwen.last_token %all, %three : tensor<2x8x13xf32>, tensor<2xi32> -> tensor<2x1x13xf32>
   %a3 = qwen.last_token %all, %four : tensor<2x8x13xf32>, tensor<2xi32> -> tensor<2x1x13xf32>
   %a4 = qwen.last_token %all, %five : tensor<2x8x13xf32>, tensor<2xi32> -> tensor<2x1x13xf32>

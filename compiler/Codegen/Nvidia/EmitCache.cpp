@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // qwen.kv_append, qwen.last_token and qwen.positions: a thread moves one piece
-// of at most 16 bytes of a row.
+// of at most 16 bytes of a row. qwen.document_starts: a warp goes along a row.
 //
 //===----------------------------------------------------------------------===//
 
@@ -200,10 +200,13 @@ FailureOr<KernelCode> nvidia::emitPositions(kernel::FuncOp kernel,
                                             const NvidiaTarget &target,
                                             gpu::GPUModuleOp module) {
   auto op = blockOp<PositionsOp>(kernel);
-  FailureOr<unsigned> start = 0;
+  FailureOr<unsigned> start = 0, starts = 0;
   if (op.getStart())
     start = argumentOf(op, op.getStart());
-  if (failed(start) || failed(isOnlyResult(kernel, op.getResult())))
+  if (op.getStarts())
+    starts = argumentOf(op, op.getStarts());
+  if (failed(start) || failed(starts) ||
+      failed(isOnlyResult(kernel, op.getResult())))
     return failure();
   RankedTensorType type = tensorOf(op.getResult());
   if (type.getRank() != 2 || !type.getElementType().isInteger(32))
@@ -218,6 +221,8 @@ FailureOr<KernelCode> nvidia::emitPositions(kernel::FuncOp kernel,
     if (op.getStart())
       position =
           k.addI(position, loadNumber(k, *start, k.divI(token, sequence)));
+    if (op.getStarts())
+      position = k.subI(position, loadNumber(k, *starts, token));
     k.store(arith::TruncIOp::create(k.b, k.loc, k.b.getI32Type(), position),
             k.result(0), token);
   });
@@ -231,5 +236,93 @@ FailureOr<KernelCode> nvidia::emitPositions(kernel::FuncOp kernel,
 
 int64_t nvidia::workspacePositions(kernel::FuncOp, const NvidiaTarget &,
                                    int64_t) {
+  return 0;
+}
+
+//===----------------------------------------------------------------------===//
+// document_starts
+//===----------------------------------------------------------------------===//
+
+/// Threads of a block, a row for each warp.
+static constexpr int64_t kRowThreads = 128;
+
+/// The document of token t begins at the last token up to t whose id is not
+/// that of the one before it; among 32 tokens that is one of a ballot's bits.
+static void emitDocuments(KernelBuilder &k, unsigned documents, Value first,
+                          Value isRow) {
+  Type i32 = k.b.getI32Type();
+  // The number of the highest bit that is set.
+  auto highest = [&](Value bits) {
+    Value zeros = LLVM::CountLeadingZerosOp::create(k.b, k.loc, i32, bits,
+                                                    /*is_zero_poison=*/false);
+    return k.subI(k.i64(kWarp - 1), k.toI64(zeros));
+  };
+  auto isSet = [&](Value bits) {
+    return k.cmpI(CmpIPredicate::ne, bits, k.i32(0));
+  };
+  auto both = [&](Value lhs, Value rhs) -> Value {
+    return arith::AndIOp::create(k.b, k.loc, lhs, rhs);
+  };
+  // The bits of lanes up to the own one.
+  Value upTo = arith::ShRUIOp::create(
+      k.b, k.loc, k.i32(-1),
+      Value(arith::TruncIOp::create(k.b, k.loc, i32,
+                                    k.subI(k.i64(kWarp - 1), k.lane()))));
+  k.forLoop(k.i64(0), k.sequence(), kWarp, k.i64(0),
+            [&](Value base, ValueRange carried) {
+              Value t = k.addI(base, k.lane());
+              Value inside = k.cmpI(CmpIPredicate::slt, t, k.sequence());
+              t = k.select(inside, t, k.i64(0));
+              auto id = [&](Value at) {
+                return k.load(i32, k.argument(documents), k.addI(first, at));
+              };
+              Value before = k.maxI(k.addI(t, -1), k.i64(0));
+              Value begins =
+                  both(inside, k.cmpI(CmpIPredicate::ne, id(t), id(before)));
+              Value bits = k.ballot(begins);
+              Value own = arith::AndIOp::create(k.b, k.loc, bits, upTo);
+              Value start =
+                  k.select(isSet(own), k.addI(base, highest(own)), carried[0]);
+              k.ifThen(both(inside, isRow), [&] {
+                k.store(arith::TruncIOp::create(k.b, k.loc, i32, start),
+                        k.result(0), k.addI(first, t));
+              });
+              return SmallVector<Value>{k.select(
+                  isSet(bits), k.addI(base, highest(bits)), carried[0])};
+            });
+}
+
+FailureOr<KernelCode> nvidia::emitDocumentStarts(kernel::FuncOp kernel,
+                                                 const NvidiaTarget &target,
+                                                 gpu::GPUModuleOp module) {
+  auto op = blockOp<DocumentStartsOp>(kernel);
+  auto documents = argumentOf(op, op.getDocuments());
+  if (failed(documents) || failed(isOnlyResult(kernel, op.getResult())))
+    return failure();
+  KernelBuilder k(kernel, 0, target, module, kRowThreads);
+  Value pointer = k.argument(*documents);
+  Value given =
+      LLVM::ICmpOp::create(k.b, k.loc, LLVM::ICmpPredicate::ne, pointer,
+                           LLVM::ZeroOp::create(k.b, k.loc, pointer.getType()));
+  constexpr int64_t rowsPerBlock = kRowThreads / kWarp;
+  Value row = k.addI(k.mulI(k.block(), rowsPerBlock), k.warp());
+  Value isRow = k.cmpI(CmpIPredicate::slt, row, k.batch());
+  // Warps behind the last row take that again, and store nothing.
+  Value first = k.mulI(k.minI(row, k.subI(k.batch(), k.i64(1))), k.sequence());
+  k.ifThen(
+      given, [&] { emitDocuments(k, *documents, first, isRow); },
+      [&] {
+        Value end = k.select(isRow, k.sequence(), k.i64(0));
+        k.forLoop(k.lane(), end, kWarp, [&](Value t) {
+          k.store(k.i32(0), k.result(0), k.addI(first, t));
+        });
+      });
+  AffineExpr batch = getAffineSymbolExpr(0, kernel.getContext());
+  return KernelCode{
+      k.launch(AffineMap::get(0, 3, batch.ceilDiv(rowsPerBlock)))};
+}
+
+int64_t nvidia::workspaceDocumentStarts(kernel::FuncOp, const NvidiaTarget &,
+                                        int64_t) {
   return 0;
 }

@@ -176,13 +176,17 @@ SmallVector<Value> KernelBuilder::combineBlock(
 // Accesses
 //===----------------------------------------------------------------------===//
 
-/// Pairs of 16-bit floats travel as words of 32 bits: the code generator takes
-/// other vectors of them apart.
+/// Floats of 16 bits travel as integers, pairs of them as words of 32 bits: the
+/// code generator takes other vectors of them apart.
 static Type memoryType(OpBuilder &b, Type type) {
-  auto vector = dyn_cast<VectorType>(type);
-  if (!vector || vector.getElementTypeBitWidth() != 16 ||
-      vector.getNumElements() % 2 != 0)
+  Type element = getElementTypeOrSelf(type);
+  if (!isa<FloatType>(element) || element.getIntOrFloatBitWidth() != 16)
     return type;
+  auto vector = dyn_cast<VectorType>(type);
+  if (!vector)
+    return b.getI16Type();
+  if (vector.getNumElements() % 2 != 0)
+    return VectorType::get(vector.getShape(), b.getI16Type());
   return VectorType::get({vector.getNumElements() / 2}, b.getI32Type());
 }
 

@@ -104,6 +104,13 @@ void GpuEntryEmitter::emitLaunch(kernel::LaunchOp launch,
     Value isFine = arith::CmpIOp::create(
         b, loc, arith::CmpIPredicate::eq,
         LLVM::LoadOp::create(b, loc, i32Type, status), i32(0));
+    // Of several kernels for one thing the extents choose by empty grids.
+    for (auto [map, size] : llvm::zip(each.grid, sizes))
+      if (!map.isConstant())
+        isFine = arith::AndIOp::create(
+            b, loc, isFine,
+            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, size,
+                                  i32(0)));
     auto branch = scf::IfOp::create(b, loc, isFine, /*withElseRegion=*/false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPoint(branch.thenBlock()->getTerminator());

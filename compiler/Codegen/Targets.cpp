@@ -13,7 +13,7 @@ using namespace mlir;
 using namespace qwen;
 
 ArrayRef<StringRef> qwen::targetNames() {
-  static const StringRef names[] = {"cpu", "cuda"};
+  static const StringRef names[] = {"cpu", "cuda", "cuda-sim"};
   return names;
 }
 

@@ -30,6 +30,9 @@ llvm::StringRef targetOf(mlir::ModuleOp module);
 /// Whether `target` has kernels of a GPU.
 inline bool isGpuTarget(llvm::StringRef target) { return target != "cpu"; }
 
+/// The target whose kernels are those of a GPU, run by the host.
+inline constexpr llvm::StringLiteral kCudaSim = "cuda-sim";
+
 using OwnedModules = std::vector<mlir::OwningOpRef<mlir::ModuleOp>>;
 
 /// Copies of `module`, one for each target.

@@ -81,6 +81,8 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
       pm.addPass(createLowerToCpu({levels}));
     }
     buildLowerToLLVM(pm);
+    if (options.target == kCudaSim)
+      pm.addPass(createNvvmToHost());
     return;
   case Phase::Module:
     return;

@@ -7,6 +7,7 @@
                                     OPTIMIZER.losses (absolute; default adamw)
                                     and .grad_norms (relative), each in turn
     losses.py METRICS same OTHER    bitwise: step, loss, grad_norm, lr, tokens
+    losses.py METRICS near OTHER LIMIT     losses, absolute, each in turn
     losses.py METRICS falls RATIO   the last loss is below RATIO times the first
 """
 
@@ -56,6 +57,15 @@ def main():
         for a, b in zip(ours, theirs):
             if [a[key] for key in keys] != [b[key] for key in keys]:
                 wrong.append(f"{[a[k] for k in keys]} and {[b[k] for k in keys]}")
+    elif sys.argv[2] == "near":
+        theirs, limit = steps(sys.argv[3]), float(sys.argv[4])
+        if len(ours) != len(theirs):
+            wrong.append(f"{len(ours)} and {len(theirs)} steps")
+        for a, b in zip(ours, theirs):
+            error = abs(a["loss"] - b["loss"])
+            print(f"step {a['step']}: loss {a['loss']:.6f}, off by {error:.2e}")
+            if not error <= limit:
+                wrong.append(f"step {a['step']} is off")
     elif sys.argv[2] == "falls":
         first, last = ours[0]["loss"], ours[-1]["loss"]
         print(f"{first} -> {last} in {len(ours)} steps")

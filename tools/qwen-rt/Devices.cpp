@@ -7,6 +7,7 @@
 
 #include "tools/qwen-rt/Devices.h"
 #include "runtime/cuda/CudaDevice.h"
+#include "runtime/cudasim/SimDevice.h"
 
 using namespace qrt;
 
@@ -28,8 +29,15 @@ Expected<std::unique_ptr<Device>> createCuda(const DeviceSpec &spec,
   return device;
 }
 
+Expected<std::unique_ptr<Device>> createSim(const DeviceSpec &, int threads) {
+  QRT_ASSIGN_OR_RETURN(std::unique_ptr<Device> device,
+                       cudasim::SimDevice::create(threads));
+  return device;
+}
+
 /// The one list of kinds.
-const DeviceKind kKinds[] = {{"cpu", createCpu}, {"cuda", createCuda}};
+const DeviceKind kKinds[] = {
+    {"cpu", createCpu}, {"cuda", createCuda}, {"cuda-sim", createSim}};
 
 } // namespace
 

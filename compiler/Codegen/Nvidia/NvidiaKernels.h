@@ -36,7 +36,8 @@ struct NvidiaTarget {
 struct Launch {
   /// Name of the function in the gpu.module.
   std::string symbol;
-  /// Blocks in x, y, z: no dimensions, symbols (batch, sequence, rows).
+  /// Blocks in x, y, z: no dimensions, symbols (batch, sequence, rows). With a
+  /// zero among them the kernel is not launched.
   std::array<mlir::AffineMap, 3> grid;
   /// Threads of a block, all in x.
   int64_t threads;

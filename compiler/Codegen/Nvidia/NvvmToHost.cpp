@@ -556,6 +556,28 @@ LogicalResult KernelLowering::run() {
   return success();
 }
 
+/// The module's table of kernels, with their host code and all of their shared
+/// memory.
+static void completeTable(ModuleOp module) {
+  auto table = module->getAttrOfType<ArrayAttr>(kKernelTable);
+  if (!table)
+    return;
+  Builder b(module.getContext());
+  SmallVector<Attribute> rows;
+  for (auto row : table.getAsRange<DictionaryAttr>()) {
+    NamedAttrList attrs(row);
+    auto name = row.getAs<StringAttr>("name");
+    attrs.set("thread", name);
+    auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(name);
+    if (auto bytes = function->getAttrOfType<IntegerAttr>(kStaticSharedBytes))
+      attrs.set("shared", b.getI64IntegerAttr(
+                              llvm::alignTo(bytes.getInt(), kDynamicAlignment) +
+                              row.getAs<IntegerAttr>("shared").getInt()));
+    rows.push_back(attrs.getDictionary(module.getContext()));
+  }
+  module->setAttr(kKernelTable, b.getArrayAttr(rows));
+}
+
 void NvvmToHost::runOnOperation() {
   SmallVector<LLVM::LLVMFuncOp> kernels;
   getOperation()->walk([&](LLVM::LLVMFuncOp func) {
@@ -584,4 +606,5 @@ void NvvmToHost::runOnOperation() {
         op.moveBefore(gpuModule);
     gpuModule->erase();
   }
+  completeTable(getOperation());
 }

@@ -131,7 +131,10 @@ TEST(Cache, DocumentStarts) {
   checkKernel(kernel, batch, sequence, options);
 
   // Without ids every row is one document.
-  for (const qwen::cpu::CpuTarget &target : runnableTargets()) {
+  for (const TestTarget &target : runnableTargets()) {
+    // What stands in for a GPU's memory here copies all operands.
+    if (target.isGpu())
+      continue;
     auto runner = KernelRunner::create(kernel, target, batch * sequence);
     ASSERT_TRUE(bool(runner)) << llvm::toString(runner.takeError());
     std::vector<int32_t> starts(batch * sequence, -7);

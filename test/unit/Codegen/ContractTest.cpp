@@ -57,12 +57,12 @@ static double magnitude(const std::vector<double> &values) {
 }
 
 static void runForward(const Case &c, KernelRunner &runner,
-                       const cpu::CpuTarget &target);
+                       const TestTarget &target);
 
 /// Rows of x W^T + bias, rounded, plus a residual: one kernel, run with several
 /// numbers of rows.
 static void checkForward(const Case &c, std::vector<int64_t> rows,
-                         const cpu::CpuTarget &target) {
+                         const TestTarget &target) {
   std::string x = type("?", c.k, c.bf16), y = type("?", c.n, c.bf16);
   std::string z = type("?", c.n, false);
   bool isNN = std::string(c.spec) == "mk,kn->mn";
@@ -90,7 +90,7 @@ static void checkForward(const Case &c, std::vector<int64_t> rows,
 }
 
 static void runForward(const Case &c, KernelRunner &runner,
-                       const cpu::CpuTarget &target) {
+                       const TestTarget &target) {
   Tensor lhs(c.m * c.k, c.bf16, 1), rhs(c.n * c.k, c.bf16, 2);
   Tensor offset(c.n, false, 3), residual(c.m * c.n, c.bf16, 4);
   Tensor out(c.m * c.n, c.bf16), again(c.m * c.n, c.bf16);
@@ -102,9 +102,8 @@ static void runForward(const Case &c, KernelRunner &runner,
   launch.results = {again.data()};
   runner.run(launch, 3, /*reversed=*/true);
   EXPECT_EQ(out.bytes(), again.bytes());
-  EXPECT_TRUE(out.isIntact())
-      << target.name().str() << " " << c.spec << " " << c.bf16 << " " << c.m
-      << " " << c.n << " " << c.k;
+  EXPECT_TRUE(out.isIntact()) << target.name() << " " << c.spec << " " << c.bf16
+                              << " " << c.m << " " << c.n << " " << c.k;
 
   std::vector<double> expected = reference(c, lhs, rhs);
   double tolerance = magnitude(expected) * (c.bf16 ? 1e-2 : 1e-6) + 1e-5;
@@ -119,7 +118,7 @@ static void runForward(const Case &c, KernelRunner &runner,
 }
 
 /// acc += lhs^T rhs in place.
-static void checkWeightGrad(const Case &c, const cpu::CpuTarget &target) {
+static void checkWeightGrad(const Case &c, const TestTarget &target) {
   std::string dy = type("?", c.m, c.bf16), x = type("?", c.n, c.bf16);
   std::string acc = type(std::to_string(c.m).c_str(), c.n, false);
   std::string text =
@@ -137,9 +136,8 @@ static void checkWeightGrad(const Case &c, const cpu::CpuTarget &target) {
   launch.arguments[2] = launch.results[0] = again.data();
   (*runner)->run(launch, 2, /*reversed=*/true);
   EXPECT_EQ(out.bytes(), again.bytes());
-  EXPECT_TRUE(out.isIntact())
-      << target.name().str() << " " << c.spec << " " << c.bf16 << " " << c.m
-      << " " << c.n << " " << c.k;
+  EXPECT_TRUE(out.isIntact()) << target.name() << " " << c.spec << " " << c.bf16
+                              << " " << c.m << " " << c.n << " " << c.k;
   std::vector<double> expected = reference(c, lhs, rhs);
   double tolerance = magnitude(expected) * 2e-6;
   for (int64_t i = 0; i < c.m * c.n; ++i)
@@ -154,7 +152,7 @@ struct Shapes {
 };
 
 /// f32 and bf16; the tiles change only what happens to bf16.
-std::vector<bool> elementKinds(const cpu::CpuTarget &target) {
+std::vector<bool> elementKinds(const TestTarget &target) {
   return target.hasAmx() ? std::vector<bool>{true}
                          : std::vector<bool>{false, true};
 }
@@ -165,8 +163,17 @@ TEST(Contract, Forward) {
                            {33, 17, {1, 7, 40}},
                            {130, 1100, {3, 70}},
                            {5, 1, {2, 17}}};
-  for (const cpu::CpuTarget &target : runnableTargets())
+  for (const TestTarget &target : runnableTargets())
     for (bool bf16 : elementKinds(target)) {
+      if (target.isGpu()) {
+        // Few rows, odd sizes, and, of bf16, the larger tile.
+        checkForward({"mk,nk->mn", bf16, 0, 88, 64}, {1, 8, 9, 70}, target);
+        checkForward({"mk,nk->mn", bf16, 0, 33, 17}, {1, 7, 40}, target);
+        checkForward({"mk,nk->mn", bf16, 0, 5, 1}, {2, 17}, target);
+        checkForward({"mk,nk->mn", bf16, 0, 520, 72}, {3, 130}, target);
+        checkForward({"mk,kn->mn", bf16, 0, 88, 300}, {9, 70}, target);
+        continue;
+      }
       for (const auto &[n, k, rows] : shapes)
         checkForward({"mk,nk->mn", bf16, 0, n, k}, rows, target);
       for (const auto &[n, k, rows] : {shapes[0], shapes[2]})
@@ -175,10 +182,10 @@ TEST(Contract, Forward) {
 }
 
 TEST(Contract, WeightGrad) {
-  for (const cpu::CpuTarget &target : runnableTargets())
+  for (const TestTarget &target : runnableTargets())
     for (bool bf16 : elementKinds(target))
       for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{
-               {5, 7, 3}, {88, 64, 33}, {130, 300, 600}})
+               {5, 7, 3}, {88, 64, 33}, {130, 300, target.isGpu() ? 70 : 600}})
         checkWeightGrad({"mn,mk->nk", bf16, m, n, k}, target);
 }
 

@@ -27,8 +27,8 @@ std::string tensor(std::string shape, bool bf16) {
 }
 } // namespace
 
-static void check(const Case &c, const cpu::CpuTarget &target) {
-  SCOPED_TRACE(target.name().str() + " V " + std::to_string(c.vocabulary) +
+static void check(const Case &c, const TestTarget &target) {
+  SCOPED_TRACE(target.name() + " V " + std::to_string(c.vocabulary) +
                (c.bf16 ? " bf16" : " f32"));
   std::string hidden = std::to_string(c.hidden);
   std::string vocabulary = std::to_string(c.vocabulary);
@@ -151,8 +151,16 @@ static void check(const Case &c, const cpu::CpuTarget &target) {
 }
 
 TEST(CrossEntropy, LossAndGradient) {
-  for (const cpu::CpuTarget &target : runnableTargets()) {
+  for (const TestTarget &target : runnableTargets()) {
     check({7, 24, 50, 0, false}, target);
+    if (target.isGpu()) {
+      check({70, 20, 200, 0, false}, target);
+      check({65, 32, 130, 15, false, 0.125}, target);
+      // Two chunks of the vocabulary.
+      check({9, 24, 4150, 0, true}, target);
+      check({33, 48, 213, 15, true, 0.03125}, target);
+      continue;
+    }
     check({300, 20, 1237, 0, false}, target);
     check({65, 32, 700, 15, false}, target);
     check({270, 64, 1100, 0, true}, target);
@@ -163,8 +171,8 @@ TEST(CrossEntropy, LossAndGradient) {
 }
 
 /// Loss and gradient of logits in memory.
-static void checkLogits(const Case &c, const cpu::CpuTarget &target) {
-  SCOPED_TRACE(target.name().str() + " V " + std::to_string(c.vocabulary) +
+static void checkLogits(const Case &c, const TestTarget &target) {
+  SCOPED_TRACE(target.name() + " V " + std::to_string(c.vocabulary) +
                (c.bf16 ? " bf16" : " f32"));
   std::string tz = tensor("?x" + std::to_string(c.vocabulary), c.bf16);
   std::string weight = " {z_weight = " + std::to_string(c.zWeight) + " : f64}";
@@ -243,7 +251,10 @@ static void checkLogits(const Case &c, const cpu::CpuTarget &target) {
 }
 
 TEST(CrossEntropy, LogitsInMemory) {
-  for (const cpu::CpuTarget &target : runnableTargets()) {
+  for (const TestTarget &target : runnableTargets()) {
+    // GPUs have no kernel for it.
+    if (target.isGpu())
+      continue;
     checkLogits({1, 0, 3, 0, false}, target);
     checkLogits({7, 0, 50, 0, false}, target);
     checkLogits({130, 0, 1237, 0, false, 0.125}, target);
@@ -254,7 +265,7 @@ TEST(CrossEntropy, LogitsInMemory) {
 /// A row that does not count has no gradient even where its logits are no
 /// numbers; one that counts makes the loss no number.
 TEST(CrossEntropy, NonFinite) {
-  for (const cpu::CpuTarget &target : runnableTargets()) {
+  for (const TestTarget &target : runnableTargets()) {
     auto runner = KernelRunner::create(
         "kernel.func block @k(%x: tensor<?x8xf32>, %w: tensor<20x8xf32>, "
         "%t: tensor<?xi32>, %s: tensor<f32>, %a: tensor<20x8xf32> "

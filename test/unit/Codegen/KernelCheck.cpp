@@ -98,10 +98,15 @@ void qwen::testing::checkKernel(const std::string &text, int64_t batch,
       isBlock ? options.expected(inputs)
               : runOracle(kernel, inputs, batch * sequence);
 
-  for (const cpu::CpuTarget &target : runnableTargets()) {
-    std::string what = "level " + target.name().str();
+  for (const TestTarget &target : runnableTargets()) {
+    std::string what = "level " + target.name();
     // Room for more rows than there are.
     auto runner = KernelRunner::create(kernel, target, 2 * batch * sequence);
+    if (!runner && target.isGpu() && !options.gpuRefusal.empty()) {
+      std::string error = llvm::toString(runner.takeError());
+      ASSERT_NE(error.find(options.gpuRefusal), std::string::npos) << error;
+      continue;
+    }
     ASSERT_TRUE(bool(runner)) << llvm::toString(runner.takeError()) << kernel;
     std::vector<std::vector<char>> first;
     // The task's own grain, then single units backwards, then threes.

@@ -27,6 +27,8 @@ struct CheckOptions {
   double bf16Tolerance = 0.51;
   /// The error is relative to each number, not to the largest.
   bool isRelative = false;
+  /// Part of the error with which a GPU may refuse the kernel.
+  std::string gpuRefusal;
   /// Changes the inputs after they are drawn.
   std::function<void(std::vector<Array> &)> prepare;
   /// Computes what is expected, instead of the oracle.

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "test/unit/Codegen/KernelRunner.h"
+#include "test/unit/Codegen/GpuKernel.h"
 
 #include <atomic>
 #include <cstring>
@@ -47,6 +48,8 @@ struct Buffer {
 
 struct KernelRunner::State {
   mlir::MLIRContext context;
+  /// For a GPU, instead of all below.
+  std::unique_ptr<GpuKernel> gpu;
   std::unique_ptr<llvm::orc::LLJIT> jit;
   cpu::KernelCode code;
   std::vector<TaskFunction> functions;
@@ -92,7 +95,7 @@ int64_t KernelRunner::workspaceBytes() const { return state->workspaceBytes; }
 int64_t KernelRunner::scratchBytes() const { return state->code.scratchBytes; }
 
 llvm::Expected<std::unique_ptr<KernelRunner>>
-KernelRunner::create(const std::string &text, const cpu::CpuTarget &target,
+KernelRunner::create(const std::string &text, const TestTarget &test,
                      int64_t maxRows) {
   std::unique_ptr<KernelRunner> runner(new KernelRunner());
   State &state = *runner->state;
@@ -110,6 +113,15 @@ KernelRunner::create(const std::string &text, const cpu::CpuTarget &target,
         diagnostics += diagnostic.str() + "\n";
         return mlir::success();
       });
+  if (test.isGpu()) {
+    auto gpu = GpuKernel::create(kernel, *module, maxRows);
+    if (!gpu)
+      return llvm::createStringError(llvm::toString(gpu.takeError()) +
+                                     diagnostics);
+    state.gpu = std::move(*gpu);
+    return runner;
+  }
+  const cpu::CpuTarget &target = *test.cpu;
   auto code = cpu::emitKernel(kernel, target, *module);
   if (failed(code))
     return llvm::createStringError("not emitted: " + diagnostics);
@@ -149,6 +161,8 @@ KernelRunner::create(const std::string &text, const cpu::CpuTarget &target,
 }
 
 void KernelRunner::run(const Launch &launch, int64_t chunk, bool reversed) {
+  if (state->gpu)
+    return state->gpu->run(launch, chunk ? chunk : 1);
   Buffer workspace(state->workspaceBytes), scratch(state->code.scratchBytes);
   std::vector<int64_t> slots = state->slots(launch, workspace.data);
   for (size_t t = 0; t < state->functions.size(); ++t) {
@@ -190,19 +204,20 @@ void KernelRunner::runParallel(const Launch &launch, unsigned threads) {
   }
 }
 
-std::vector<cpu::CpuTarget> testing::runnableTargets() {
+std::vector<TestTarget> testing::runnableTargets() {
   static bool once = [] {
     // Permission to use the AMX tiles: ARCH_REQ_XCOMP_PERM, XTILEDATA.
     syscall(SYS_arch_prctl, 0x1023, 18);
     return true;
   }();
   (void)once;
-  std::vector<cpu::CpuTarget> targets;
+  std::vector<TestTarget> targets;
   auto native = cpu::nativeTarget();
   for (auto level :
        {cpu::CpuTarget::V3, cpu::CpuTarget::V4, cpu::CpuTarget::AMX})
     if (native && native->level >= level)
-      targets.push_back(cpu::CpuTarget::get(level));
+      targets.push_back({cpu::CpuTarget::get(level)});
+  targets.push_back({});
   return targets;
 }
 

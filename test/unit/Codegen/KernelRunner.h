@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,17 +26,27 @@ struct Launch {
   int64_t batch = 1, sequence = 1;
 };
 
+/// A CPU at one level, or GPU kernels run by the simulator.
+struct TestTarget {
+  std::optional<cpu::CpuTarget> cpu;
+
+  bool isGpu() const { return !cpu; }
+  bool hasAmx() const { return cpu && cpu->hasAmx(); }
+  std::string name() const { return cpu ? cpu->name().str() : "cuda-sim"; }
+};
+
 /// One kernel, compiled for one target into this process.
 class KernelRunner {
 public:
   /// Compiles the only kernel.func of an MLIR text.
   static llvm::Expected<std::unique_ptr<KernelRunner>>
-  create(const std::string &text, const cpu::CpuTarget &target,
-         int64_t maxRows);
+  create(const std::string &text, const TestTarget &target, int64_t maxRows);
   ~KernelRunner();
 
   /// Runs all tasks on this thread in chunks of `chunk` units (0: each task's
   /// own grain), backwards if `reversed`. Scratch and workspace start as NaNs.
+  /// On a GPU everything is copied to aligned memory and back, `chunk` is the
+  /// number of threads of the host (0: one), and a fault fails the test.
   void run(const Launch &launch, int64_t chunk = 0, bool reversed = false);
   /// Runs all tasks on `threads` threads, for measurements.
   void runParallel(const Launch &launch, unsigned threads);
@@ -49,8 +60,8 @@ private:
   std::unique_ptr<State> state;
 };
 
-/// The levels that this machine can run, lowest first.
-std::vector<cpu::CpuTarget> runnableTargets();
+/// The levels of the CPU that this machine can run, lowest first, then the GPU.
+std::vector<TestTarget> runnableTargets();
 
 /// bf16 as bits.
 uint16_t toBf16(float value);

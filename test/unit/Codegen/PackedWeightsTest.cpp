@@ -86,7 +86,7 @@ std::string kernelText(int64_t n, int64_t k, bool bf16, bool packed) {
 }
 
 void check(int64_t n, int64_t k, std::vector<int64_t> rowCounts, bool bf16,
-           bool packed, const cpu::CpuTarget &target) {
+           bool packed, const TestTarget &target) {
   std::string text = kernelText(n, k, bf16, packed);
   auto runner = KernelRunner::create(text, target, rowCounts.back());
   ASSERT_TRUE(bool(runner)) << llvm::toString(runner.takeError()) << text;
@@ -119,8 +119,8 @@ void check(int64_t n, int64_t k, std::vector<int64_t> rowCounts, bool bf16,
         if (bf16)
           limit += std::fabs(want) * 0x1p-8;
         ASSERT_NEAR(out.at(i * n + j), want, limit)
-            << target.name().str() << (packed ? " int4 " : " int8 ") << bf16
-            << " " << m << " " << n << " " << k << " at " << i << " " << j;
+            << target.name() << (packed ? " int4 " : " int8 ") << bf16 << " "
+            << m << " " << n << " " << k << " at " << i << " " << j;
       }
   }
 }
@@ -129,7 +129,7 @@ void check(int64_t n, int64_t k, std::vector<int64_t> rowCounts, bool bf16,
 // Few rows are streamed, more are unpacked; several blocks of rows share what
 // was unpacked.
 TEST(PackedWeights, Int8) {
-  for (const cpu::CpuTarget &target : runnableTargets())
+  for (const TestTarget &target : runnableTargets())
     for (bool bf16 : {false, true}) {
       check(88, 64, {1, 8, 9, 300}, bf16, false, target);
       check(33, 17, {1, 7, 40}, bf16, false, target);
@@ -139,7 +139,7 @@ TEST(PackedWeights, Int8) {
 }
 
 TEST(PackedWeights, Int4) {
-  for (const cpu::CpuTarget &target : runnableTargets())
+  for (const TestTarget &target : runnableTargets())
     for (bool bf16 : {false, true}) {
       check(88, 64, {1, 8, 9, 300}, bf16, true, target);
       check(33, 32, {1, 7, 40}, bf16, true, target);

@@ -1,0 +1,276 @@
+//===- EmitContract.cpp - Matrix products with an epilogue on GPUs --------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Two kernels for products by rows of activations, of which the extents choose
+// one (the other has an empty grid): tiles, and for up to eight rows one that
+// streams the weights once.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Codegen/Nvidia/Emitters.h"
+#include "compiler/Codegen/Nvidia/TileEpilogue.h"
+#include "compiler/Codegen/Nvidia/TileProduct.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace qwen;
+using namespace qwen::nvidia;
+using arith::CmpIPredicate;
+
+/// Up to so many rows the weights are streamed.
+static constexpr int64_t kFewRows = 8;
+/// Threads of a block that streams, one warp for a column at a time.
+static constexpr int64_t kFewThreads = 128;
+
+namespace {
+/// What the emitter needs to know about one kernel.
+struct Contract {
+  kernel::FuncOp fn;
+  kernel::ContractOp product;
+  kernel::ReturnOp results;
+  Type lhs, rhs;
+  Stored formA, formB;
+  /// Sizes of the result and of the summed dimension; kDynamic: the rows.
+  int64_t m, n, k;
+
+  Value size(KernelBuilder &b, int64_t extent) const {
+    return ShapedType::isDynamic(extent) ? b.rows() : b.i64(extent);
+  }
+  Value pointer(KernelBuilder &b, Value operand) const {
+    return b.argument(cast<BlockArgument>(operand).getArgNumber());
+  }
+  GlobalMatrix matrix(KernelBuilder &b, Value operand) const {
+    auto type = cast<RankedTensorType>(operand.getType());
+    int64_t columns = type.getDimSize(1);
+    return {pointer(b, operand),         type.getElementType(), columns,
+            size(b, type.getDimSize(0)), b.i64(columns),        columns,
+            /*isAligned=*/true};
+  }
+};
+} // namespace
+
+static FailureOr<Contract> analyze(kernel::FuncOp fn) {
+  Contract c;
+  c.fn = fn;
+  c.product = nullptr;
+  for (auto op : fn.getBody().getOps<kernel::ContractOp>()) {
+    if (c.product)
+      return op.emitError("a contract kernel has one product"), failure();
+    c.product = op;
+  }
+  if (!c.product)
+    return fn.emitError("a contract kernel needs a product"), failure();
+  c.results = cast<kernel::ReturnOp>(fn.getBody().front().getTerminator());
+  Value lhs = c.product.getLhs(), rhs = c.product.getRhs();
+  if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(rhs))
+    return c.product.emitError("a product's operands must be in memory"),
+           failure();
+  c.lhs = getElementTypeOrSelf(lhs.getType());
+  c.rhs = getElementTypeOrSelf(rhs.getType());
+  for (Type type : {c.lhs, c.rhs})
+    if (!type.isF32() && !type.isBF16())
+      return c.product.emitError("no GPU code for products of ") << type,
+             failure();
+  auto dim = [](Value value, unsigned index) {
+    return cast<RankedTensorType>(value.getType()).getDimSize(index);
+  };
+  StringRef spec = c.product.getSpec();
+  if (spec == "mk,nk->mn") {
+    c.formA = c.formB = Stored::ByRows;
+    c.m = dim(lhs, 0), c.n = dim(rhs, 0), c.k = dim(lhs, 1);
+  } else if (spec == "mk,kn->mn") {
+    c.formA = Stored::ByRows, c.formB = Stored::Transposed;
+    c.m = dim(lhs, 0), c.n = dim(rhs, 1), c.k = dim(lhs, 1);
+  } else if (spec == "mn,mk->nk") {
+    c.formA = c.formB = Stored::Transposed;
+    c.m = dim(lhs, 1), c.n = dim(rhs, 1), c.k = dim(lhs, 0);
+  } else {
+    return c.product.emitError("no GPU code for the product \"") << spec << '"',
+           failure();
+  }
+  return c;
+}
+
+/// Stores all results at a row and `lanes` columns (0: one).
+static LogicalResult storeResults(KernelBuilder &k, const Contract &c,
+                                  TileEpilogue &epilogue, Value row,
+                                  Value column, Value sums) {
+  epilogue.moveTo(row, column, sums);
+  // All values before all stores: a result may share memory with an operand.
+  SmallVector<Value> values;
+  for (Value value : kernel::ReturnOp(c.results).getOperands()) {
+    FailureOr<Value> known = epilogue.evaluate(value);
+    if (failed(known))
+      return failure();
+    values.push_back(*known);
+  }
+  Value offset = k.addI(k.mulI(row, c.n), column);
+  for (auto [i, value] : llvm::enumerate(values))
+    k.storeF32(value,
+               getElementTypeOrSelf(kernel::FuncOp(c.fn).getResultTypes()[i]),
+               k.result(i), offset);
+  return success();
+}
+
+static TileShape shapeFor(const Contract &c) {
+  // Large tiles where there are enough of them.
+  bool isLarge = c.lhs.isBF16() && c.rhs.isBF16() && c.n >= 512 &&
+                 (ShapedType::isDynamic(c.m) || c.m >= 512);
+  return isLarge ? TileShape{128, 128, 2, 4} : TileShape{64, 64, 2, 2};
+}
+
+static FailureOr<Launch> emitTiles(const Contract &c, int64_t index,
+                                   const NvidiaTarget &target,
+                                   gpu::GPUModuleOp module, bool isForMany) {
+  TileShape shape = shapeFor(c);
+  KernelBuilder k(c.fn, index, target, module, shape.threads());
+  Type element = StreamedProduct::commonElement(c.lhs, c.rhs);
+  StreamedProduct product(k, shape, element, c.formA, c.formB, /*depth=*/32,
+                          /*stages=*/3);
+  kernel::ContractOp op = c.product;
+  int64_t tilesN = llvm::divideCeil(c.n, shape.n);
+  // Neighbouring blocks share rows of the activations.
+  Value row = k.mulI(k.divI(k.block(), k.i64(tilesN)), shape.m);
+  Value column = k.mulI(k.remI(k.block(), k.i64(tilesN)), shape.n);
+  Value m = c.size(k, c.m), n = k.i64(c.n);
+  Sums sums = product.run(c.matrix(k, op.getLhs()), c.matrix(k, op.getRhs()),
+                          row, column, c.size(k, c.k), zeroSums(k, shape));
+
+  TilePlaces places(k, shape);
+  bool isPaired = c.n % 2 == 0;
+  TileEpilogue epilogue(k, op.getResult(), isPaired ? 2 : 0);
+  LogicalResult status = success();
+  for (int64_t i = 0; i < shape.sums(); i += isPaired ? 2 : 1) {
+    TileShape::Place place = shape.place(i);
+    Value atRow = k.addI(row, places.row(place));
+    Value atColumn = k.addI(column, places.column(place));
+    Value inside =
+        arith::AndIOp::create(k.b, k.loc, k.cmpI(CmpIPredicate::slt, atRow, m),
+                              k.cmpI(CmpIPredicate::slt, atColumn, n));
+    k.ifThen(inside, [&] {
+      Value value = sums[i];
+      if (isPaired)
+        value =
+            vector::FromElementsOp::create(k.b, k.loc, k.vectorType(k.f32(), 2),
+                                           ValueRange{sums[i], sums[i + 1]});
+      if (failed(storeResults(k, c, epilogue, atRow, atColumn, value)))
+        status = failure();
+    });
+  }
+  if (failed(status))
+    return failure();
+
+  MLIRContext *context = op.getContext();
+  AffineExpr rows = getAffineSymbolExpr(2, context);
+  AffineExpr tiles =
+      ShapedType::isDynamic(c.m)
+          ? rows.ceilDiv(shape.m)
+          : getAffineConstantExpr(llvm::divideCeil(c.m, shape.m), context);
+  AffineMap grid = AffineMap::get(0, 3, tiles * tilesN);
+  // One if there are more rows than the other kernel takes, else none.
+  int64_t many = int64_t(1) << 40;
+  AffineMap isTaken =
+      AffineMap::get(0, 3, (rows + (many - kFewRows - 1)).floorDiv(many));
+  return k.launch(grid, {}, isForMany ? isTaken : AffineMap());
+}
+
+/// Sums of `rows` rows of lhs with the column's row of rhs, by one warp.
+static SmallVector<Value> emitDots(KernelBuilder &k, const Contract &c,
+                                   Value column, int64_t rows) {
+  kernel::ContractOp op = c.product;
+  Value x = c.pointer(k, op.getLhs()), w = c.pointer(k, op.getRhs());
+  int64_t bytes = std::max(elementBytes(c.lhs), elementBytes(c.rhs));
+  int64_t lanes = kAccessBytes / bytes;
+  while (c.k % lanes != 0)
+    lanes /= 2;
+  Value last = k.subI(k.rows(), k.i64(1));
+  Value weights = k.mulI(column, c.k);
+  SmallVector<Value> offsets;
+  for (int64_t r = 0; r < rows; ++r)
+    offsets.push_back(k.mulI(k.minI(k.i64(r), last), c.k));
+  SmallVector<Value> sums = k.forLoop(
+      k.mulI(k.lane(), lanes), k.i64(c.k), kWarp * lanes,
+      SmallVector<Value>(rows, k.f32(0)),
+      [&](Value at, ValueRange carried) -> SmallVector<Value> {
+        Value weight = k.loadF32(c.rhs, lanes, w, k.addI(weights, at));
+        SmallVector<Value> next;
+        for (int64_t r = 0; r < rows; ++r) {
+          Value value = k.loadF32(c.lhs, lanes, x, k.addI(offsets[r], at));
+          Value sum = carried[r];
+          for (int64_t i = 0; i < lanes; ++i)
+            sum = k.fma(k.extract(value, i), k.extract(weight, i), sum);
+          next.push_back(sum);
+        }
+        return next;
+      });
+  for (Value &sum : sums)
+    sum = k.combineGroup(sum, kWarp,
+                         [&](Value x, Value y) { return k.add(x, y); });
+  return sums;
+}
+
+static FailureOr<Launch> emitFewRows(const Contract &c, int64_t index,
+                                     const NvidiaTarget &target,
+                                     gpu::GPUModuleOp module) {
+  KernelBuilder k(c.fn, index, target, module, kFewThreads);
+  kernel::ContractOp op = c.product;
+  TileEpilogue epilogue(k, op.getResult(), 0);
+  LogicalResult status = success();
+  Value column = k.addI(k.mulI(k.block(), kFewThreads / kWarp), k.warp());
+  auto emitRows = [&](int64_t rows) {
+    SmallVector<Value> sums = emitDots(k, c, column, rows);
+    // Lane r finishes row r.
+    Value mine = sums[0];
+    for (int64_t r = 1; r < rows; ++r)
+      mine = k.select(k.cmpI(CmpIPredicate::eq, k.lane(), k.i64(r)), sums[r],
+                      mine);
+    k.ifThen(k.cmpI(CmpIPredicate::slt, k.lane(), k.rows()), [&] {
+      if (failed(storeResults(k, c, epilogue, k.lane(), column, mine)))
+        status = failure();
+    });
+  };
+  k.ifThen(k.cmpI(CmpIPredicate::slt, column, k.i64(c.n)), [&] {
+    k.ifThen(
+        k.cmpI(CmpIPredicate::eq, k.rows(), k.i64(1)), [&] { emitRows(1); },
+        [&] { emitRows(kFewRows); });
+  });
+  if (failed(status))
+    return failure();
+  MLIRContext *context = op.getContext();
+  AffineExpr rows = getAffineSymbolExpr(2, context);
+  int64_t many = int64_t(1) << 40;
+  AffineMap isTaken =
+      AffineMap::get(0, 3,
+                     getAffineConstantExpr(1, context) -
+                         (rows + (many - kFewRows - 1)).floorDiv(many));
+  return k.launch(blocks(context, llvm::divideCeil(c.n, kFewThreads / kWarp)),
+                  {}, isTaken);
+}
+
+FailureOr<KernelCode> nvidia::emitContract(kernel::FuncOp fn,
+                                           const NvidiaTarget &target,
+                                           gpu::GPUModuleOp module) {
+  FailureOr<Contract> c = analyze(fn);
+  if (failed(c))
+    return failure();
+  bool hasFew = ShapedType::isDynamic(c->m) && c->formA == Stored::ByRows &&
+                c->formB == Stored::ByRows;
+  FailureOr<Launch> tiles = emitTiles(*c, 0, target, module, hasFew);
+  if (failed(tiles))
+    return failure();
+  KernelCode code = {*tiles};
+  if (hasFew) {
+    FailureOr<Launch> few = emitFewRows(*c, 1, target, module);
+    if (failed(few))
+      return failure();
+    code.push_back(*few);
+  }
+  return code;
+}
+
+int64_t nvidia::workspaceContract(kernel::FuncOp, const NvidiaTarget &,
+                                  int64_t) {
+  return 0;
+}

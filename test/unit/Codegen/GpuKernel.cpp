@@ -1,0 +1,178 @@
+//===- GpuKernel.cpp - A kernel.func on the simulated GPU -----------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "test/unit/Codegen/GpuKernel.h"
+
+#include <cstring>
+
+#include "gtest/gtest.h"
+
+#include "compiler/Codegen/Nvidia/NvidiaKernels.h"
+#include "dialects/Qwen/QwenDialect.h"
+#include "mlir/IR/Builders.h"
+#include "test/unit/Codegen/SimModule.h"
+
+using namespace mlir;
+using namespace qwen;
+using namespace qwen::testing;
+
+namespace {
+/// Memory of the device between guards, aligned to 16 bytes and not to more.
+class DeviceMemory {
+public:
+  explicit DeviceMemory(int64_t bytes)
+      : bytes(bytes), storage(bytes + 2 * kGuard + 32, kPattern) {
+    auto address = reinterpret_cast<uintptr_t>(storage.data()) + kGuard;
+    base = storage.data() + kGuard + (-address & 31) + 16;
+    std::memset(base, 0xff, bytes);
+  }
+  char *data() { return base; }
+  int64_t size() const { return bytes; }
+  bool isIntact() const {
+    for (const char *at = storage.data(); at != base; ++at)
+      if (*at != kPattern)
+        return false;
+    const char *end = storage.data() + storage.size();
+    for (const char *at = base + bytes; at != end; ++at)
+      if (*at != kPattern)
+        return false;
+    return true;
+  }
+
+private:
+  static constexpr int64_t kGuard = 256;
+  static constexpr char kPattern = 0x5a;
+  int64_t bytes;
+  std::vector<char> storage;
+  char *base;
+};
+} // namespace
+
+struct GpuKernel::State {
+  std::unique_ptr<SimModule> module;
+  nvidia::KernelCode code;
+  int64_t workspaceBytes = 0;
+  /// Elements by dimensions (kDynamic: batch and sequence, or rows) and bytes
+  /// of one; whether a single dynamic dimension is the batch.
+  struct Operand {
+    SmallVector<int64_t> shape;
+    int64_t elementBytes;
+    bool isPerBatch;
+
+    int64_t bytes(const Launch &launch) const {
+      int64_t total = elementBytes;
+      for (int64_t size : shape)
+        total *= ShapedType::isDynamic(size) ? 1 : size;
+      int64_t dynamic = llvm::count_if(shape, ShapedType::isDynamic);
+      if (dynamic == 2 || (dynamic == 1 && !isPerBatch))
+        total *= launch.batch * launch.sequence;
+      else if (dynamic == 1)
+        total *= launch.batch;
+      return total;
+    }
+  };
+  SmallVector<Operand> arguments, results;
+  SmallVector<int> inplace;
+};
+
+GpuKernel::GpuKernel() : state(std::make_unique<State>()) {}
+GpuKernel::~GpuKernel() = default;
+
+llvm::Expected<std::unique_ptr<GpuKernel>>
+GpuKernel::create(kernel::FuncOp kernel, ModuleOp module, int64_t maxRows) {
+  std::unique_ptr<GpuKernel> made(new GpuKernel());
+  State &state = *made->state;
+  OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+  auto gpuModule = gpu::GPUModuleOp::create(b, kernel.getLoc(), "kernels");
+  nvidia::NvidiaTarget target;
+  auto code = nvidia::emitKernel(kernel, target, gpuModule);
+  if (failed(code))
+    return llvm::createStringError("not emitted: ");
+  state.code = *code;
+  state.workspaceBytes = nvidia::workspaceBytes(kernel, target, maxRows);
+  if (failed(module.verify()))
+    return llvm::createStringError("the emitted code is not valid: ");
+
+  // Kernels that know the batch; in others one dimension is the rows.
+  bool isPerBatch = false;
+  kernel.walk([&](Operation *op) {
+    isPerBatch |=
+        isa<CachedAttentionOp, KvAppendOp, LastTokenOp, PositionsOp>(op);
+  });
+  auto describe = [&](Type type) -> State::Operand {
+    auto tensor = cast<RankedTensorType>(type);
+    int64_t bits = tensor.getElementTypeBitWidth();
+    return {SmallVector<int64_t>(tensor.getShape()), (bits + 7) / 8,
+            isPerBatch};
+  };
+  for (Type type : kernel.getArgumentTypes())
+    state.arguments.push_back(describe(type));
+  for (auto [i, type] : llvm::enumerate(kernel.getResultTypes())) {
+    state.results.push_back(describe(type));
+    state.inplace.push_back(kernel.getInplaceArgument(i));
+  }
+  auto lowered = SimModule::create(module);
+  if (!lowered)
+    return lowered.takeError();
+  state.module = std::move(*lowered);
+  return made;
+}
+
+void GpuKernel::run(const Launch &launch, int threads) {
+  std::vector<std::unique_ptr<DeviceMemory>> memory;
+  auto allocate = [&](int64_t bytes) -> DeviceMemory & {
+    memory.push_back(std::make_unique<DeviceMemory>(bytes));
+    return *memory.back();
+  };
+  // Parameters, in the order of the kernel's signature.
+  std::vector<int64_t> values;
+  auto add = [&](DeviceMemory &place) {
+    values.push_back(reinterpret_cast<int64_t>(place.data()));
+  };
+  std::vector<DeviceMemory *> arguments, results;
+  for (auto [i, operand] : llvm::enumerate(state->arguments)) {
+    arguments.push_back(&allocate(operand.bytes(launch)));
+    std::memcpy(arguments[i]->data(), launch.arguments[i],
+                arguments[i]->size());
+    add(*arguments[i]);
+  }
+  for (auto [i, operand] : llvm::enumerate(state->results)) {
+    if (state->inplace[i] >= 0) {
+      results.push_back(arguments[state->inplace[i]]);
+      continue;
+    }
+    results.push_back(&allocate(operand.bytes(launch)));
+    add(*results[i]);
+  }
+  add(allocate(state->workspaceBytes));
+  values.insert(values.end(), {launch.batch, launch.sequence,
+                               launch.batch * launch.sequence});
+  std::vector<void *> params;
+  for (int64_t &value : values)
+    params.push_back(&value);
+
+  for (const nvidia::Launch &each : state->code) {
+    SimModule::Grid grid = {{},
+                            static_cast<uint32_t>(each.threads),
+                            static_cast<uint32_t>(each.sharedBytes)};
+    for (auto [d, map] : llvm::enumerate(each.grid)) {
+      Builder b(map.getContext());
+      SmallVector<Attribute> folded;
+      ASSERT_TRUE(succeeded(map.constantFold(
+          {b.getI64IntegerAttr(launch.batch),
+           b.getI64IntegerAttr(launch.sequence),
+           b.getI64IntegerAttr(launch.batch * launch.sequence)},
+          folded)));
+      grid.blocks[d] = cast<IntegerAttr>(folded[0]).getInt();
+    }
+    ASSERT_EQ(state->module->launch(each.symbol, grid, params, threads), "");
+  }
+  for (auto &each : memory)
+    ASSERT_TRUE(each->isIntact()) << "a write outside of an operand";
+  for (size_t i = 0; i < results.size(); ++i)
+    std::memcpy(launch.results[i], results[i]->data(), results[i]->size());
+}

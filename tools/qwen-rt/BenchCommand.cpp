@@ -51,6 +51,9 @@ struct Series {
   json valueOrNull() const { return ran() ? json(value()) : json(nullptr); }
 };
 
+/// Null for what was not measured.
+json orNull(double value) { return value > 0 ? json(value) : json(nullptr); }
+
 /// Runs `task` once to warm up, then `repetitions` times.
 Expected<Series> measure(int64_t repetitions, int64_t tokens, Device &device,
                          const std::function<Status()> &task) {
@@ -203,6 +206,9 @@ public:
   }
 
   Status measureLimits() {
+    // The host's limits say nothing of another device.
+    if (!model.device->sharesHostMemory())
+      return Status::success();
     // Far beyond any cache, but not more than small machines have.
     constexpr int64_t kReadBytes = int64_t(1) << 30;
     QRT_ASSIGN_OR_RETURN(Buffer buffer,
@@ -249,8 +255,8 @@ public:
             {"threads", model.device->pool().threads()},
             {"target", model.module->variantName()},
             {"limits",
-             {{"read_bytes_per_s", limits.readBytesPerSecond},
-              {"flops_per_s", limits.flopsPerSecond}}},
+             {{"read_bytes_per_s", orNull(limits.readBytesPerSecond)},
+              {"flops_per_s", orNull(limits.flopsPerSecond)}}},
             {"share_of_limit", shares},
             {"samples", samples}};
   }
@@ -260,9 +266,10 @@ public:
     std::printf("%s, %s, %d threads, level %s\n", manifest.name.c_str(),
                 std::string(nameOf(manifest.dtype)).c_str(),
                 model.device->pool().threads(), model.module->level().c_str());
-    std::printf("limits: read %.1f GB/s, %s %.0f GFLOP/s\n",
-                limits.readBytesPerSecond / 1e9, limits.flopsKind.c_str(),
-                limits.flopsPerSecond / 1e9);
+    if (limits.flopsPerSecond > 0)
+      std::printf("limits: read %.1f GB/s, %s %.0f GFLOP/s\n",
+                  limits.readBytesPerSecond / 1e9, limits.flopsKind.c_str(),
+                  limits.flopsPerSecond / 1e9);
     json document = report();
     auto line = [&](const char *name, const char *key, double perToken,
                     const char *unit) {

@@ -14,48 +14,67 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace qrt {
 
-/// Called now and then with the bytes read of all; returns false to stop.
-using ReadProgress = std::function<bool(uint64_t done, uint64_t total)>;
-
-/// Text files that are read once, in order, in blocks. A plain file is one
-/// document; of a file whose name ends in .jsonl every line is one: an object
-/// whose "text" is a string.
-class DocumentReader {
+/// A text file that is read once, in blocks; gzip files are unpacked (told by
+/// their first bytes). A plain file is one document; of a file whose name ends
+/// in .jsonl (or .jsonl.gz) every line is one.
+class TextFile {
 public:
-  /// Opens all files, so that a wrong name is found at once. Errors: Q3001,
-  /// Q5001 (an empty file), Q5006 (no file).
-  static Expected<DocumentReader> open(const std::vector<std::string> &paths);
+  /// Errors: Q3001, Q5001 (empty).
+  static Expected<TextFile> open(const std::string &path);
+  ~TextFile();
+  TextFile(TextFile &&other) noexcept;
+  TextFile &operator=(TextFile &&) = delete;
 
-  size_t files() const { return list.size(); }
-  uint64_t fileBytes(size_t i) const { return list[i]->size(); }
-  static bool isJsonLines(const std::string &path);
-  bool isJsonLines(size_t i) const { return isJsonLines(list[i]->path()); }
+  const std::string &path() const { return file->path(); }
+  bool isJsonLines() const;
+  /// Bytes in the file, and of them those that were read.
+  uint64_t size() const { return file->size(); }
+  uint64_t position() const { return at; }
 
-  using OnText = std::function<Status(std::string_view part)>;
-  using OnEnd = std::function<Status()>;
-  /// Reads file i: parts of a document, then its end, and so on. False if
-  /// `progress` stopped it. Errors: Q3001, Q5004 (a bad line), the callbacks'.
-  Expected<bool> read(size_t i, const OnText &onText, const OnEnd &onEnd,
-                      const ReadProgress &progress);
+  /// Appends up to about 1 MiB of text; false at the end. Errors: Q3001, Q5014
+  /// (damaged gzip data).
+  Expected<bool> next(std::string &text);
+
+  /// The bytes of text in the whole file; unpacks a gzip file to count them.
+  Expected<uint64_t> textBytes() const;
 
 private:
-  DocumentReader() = default;
-  Expected<bool> nextBlock(RandomAccessFile &file, uint64_t &at,
-                           const ReadProgress &progress);
-  Status readLine(const std::string &line, const std::string &path,
-                  uint64_t number, const OnText &onText, const OnEnd &onEnd);
+  TextFile() = default;
+  Status inflateBlock(std::string &text);
 
-  std::vector<std::shared_ptr<RandomAccessFile>> list;
-  std::string block;
-  uint64_t done = 0, total = 0;
-  bool stopped = false;
+  std::shared_ptr<RandomAccessFile> file;
+  uint64_t at = 0;
+  void *stream = nullptr; // of zlib, for gzip files
+  bool ended = true;      // between two members of a gzip file
+  std::string packed;
+  size_t packedTaken = 0;
 };
+
+/// A document of a .jsonl file: an object with a "text", or with a "prompt" and
+/// a "completion", of which only the latter is learnt.
+struct LineDocument {
+  std::string prompt, text;
+  bool hasPrompt = false;
+};
+
+/// Nothing for a blank line. Errors: Q5004, at `where` (file:line).
+Expected<std::optional<LineDocument>> parseLine(std::string_view line,
+                                                const std::string &where);
+
+/// Reads a whole file: parts of a document, then its end, and so on. False if
+/// `progress`, which gets the position in the file, stopped it. Errors: those
+/// of TextFile::next, Q5004, the callbacks'.
+Expected<bool>
+readDocuments(TextFile &file,
+              const std::function<Status(std::string_view part)> &onText,
+              const std::function<Status()> &onEnd,
+              const std::function<bool(uint64_t)> &progress);
 
 } // namespace qrt
 

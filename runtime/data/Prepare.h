@@ -9,11 +9,11 @@
 #define QWEN_RUNTIME_DATA_PREPARE_H
 
 #include "runtime/core/Error.h"
-#include "runtime/data/Documents.h"
 #include "runtime/data/OutputFile.h"
 #include "runtime/tokenizer/Tokenizer.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +21,9 @@
 #include <vector>
 
 namespace qrt {
+
+/// Called now and then with the bytes read of all; returns false to stop.
+using ReadProgress = std::function<bool(uint64_t done, uint64_t total)>;
 
 /// What meta.json says.
 struct DataSummary {
@@ -37,8 +40,9 @@ struct DataSummary {
 };
 
 /// Writes DIR/train.bin, val.bin (if there is validation data), tokenizer.json
-/// and meta.json. They get their names in finish(), meta.json last; until then
-/// nothing that was there is touched, and without finish() nothing is left.
+/// and meta.json; train.mask and val.mask where prompts are not to be learnt.
+/// They get their names in finish(), meta.json last; until then nothing that
+/// was there is touched, and without finish() nothing is left.
 class PreparedDataWriter {
 public:
   enum class Split { Train, Val };
@@ -48,9 +52,11 @@ public:
   create(const std::string &folder, const Tokenizer &tokenizer, bool appendEos);
   ~PreparedDataWriter();
 
-  /// Text of the current document, in parts of any size.
-  Status addText(std::string_view text, Split split);
-  /// Ends the document: encodes what is held back, then the end token.
+  /// Tokens of the current document, of `textBytes` bytes of text; the first
+  /// `prompt` of them are not to be learnt.
+  Status addTokens(const std::vector<TokenId> &ids, size_t prompt,
+                   uint64_t textBytes, Split split);
+  /// Ends the document: the end token.
   Status endDocument();
 
   /// From here on, tokens whose text begins at or behind `begin` bytes of the
@@ -63,19 +69,20 @@ public:
 
 private:
   struct Part {
-    std::unique_ptr<OutputFile> file;
+    std::unique_ptr<OutputFile> file, mask;
     uint64_t tokens = 0, bytes = 0;
+    uint8_t bits = 0; ///< of the mask's last byte
+    bool masked = false;
   };
   PreparedDataWriter() = default;
-  Status writeTokens();
-  Status emit(Part &part, TokenId id);
+  Status open(Part &part, const std::string &name);
+  Status emit(Part &part, TokenId id, bool learnt);
+  Status finish(Part &part, const std::string &name);
 
   std::string folder;
   bool madeFolder = false, finished = false;
   const Tokenizer *tokenizer = nullptr;
   std::string tokenizerJson;
-  std::unique_ptr<StreamEncoder> encoder;
-  std::vector<TokenId> pending;
   std::optional<TokenId> eos;
   Part train, val;
   Split split = Split::Train;
@@ -88,7 +95,7 @@ private:
 
 struct PrepareOptions {
   std::vector<std::string>
-      texts; ///< plain text, or .jsonl with a "text" a line
+      texts; ///< plain text, or .jsonl (see parseLine); gzip too
   std::string folder;
   std::string tokenizer; ///< as loadTokenizer takes it
   /// Part of the text kept for validation: of a plain file one stretch at a
@@ -97,10 +104,12 @@ struct PrepareOptions {
   std::string valText; ///< a file of validation text; then nothing is split off
   uint64_t seed = 0;
   bool appendEos = false; ///< after each document (file, or line of .jsonl)
+  int threads = 0;        ///< 0: one a processor; the result is the same
 };
 
 /// Nothing if `progress` stopped it. Reads in blocks: any size of text. Errors:
-/// those above, Q5004 (a bad line of .jsonl), Q5001 (an empty file).
+/// those above, Q5004 (a bad line of .jsonl), Q5001 (an empty file), Q5014
+/// (damaged gzip).
 Expected<std::optional<DataSummary>> prepareData(const PrepareOptions &options,
                                                  const ReadProgress &progress);
 

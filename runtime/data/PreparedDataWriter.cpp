@@ -64,25 +64,34 @@ PreparedDataWriter::create(const std::string &folder,
                      failure ? failure.message()
                              : std::string("there is a file of this name"));
   writer->folder = folder + (folder.back() == '/' ? "" : "/");
-  QRT_ASSIGN_OR_RETURN(writer->train.file,
-                       OutputFile::create(writer->folder + "train.bin"));
-  QRT_ASSIGN_OR_RETURN(writer->val.file,
-                       OutputFile::create(writer->folder + "val.bin"));
-  writer->encoder = tokenizer.encoder();
+  QRT_RETURN_IF_ERROR(writer->open(writer->train, "train"));
+  QRT_RETURN_IF_ERROR(writer->open(writer->val, "val"));
   return writer;
 }
 
 PreparedDataWriter::~PreparedDataWriter() {
-  train.file.reset();
-  val.file.reset();
+  train = Part();
+  val = Part();
   if (!finished && madeFolder)
     ::rmdir(folder.c_str()); // fails, as it should, if something is in it
 }
 
-Status PreparedDataWriter::emit(Part &part, TokenId id) {
-  ++part.tokens;
+Status PreparedDataWriter::open(Part &part, const std::string &name) {
+  QRT_ASSIGN_OR_RETURN(part.file, OutputFile::create(folder + name + ".bin"));
+  QRT_ASSIGN_OR_RETURN(part.mask, OutputFile::create(folder + name + ".mask"));
+  return {};
+}
+
+Status PreparedDataWriter::emit(Part &part, TokenId id, bool learnt) {
   char bytes[4] = {char(id), char(id >> 8), char(id >> 16), char(id >> 24)};
-  return part.file->write(std::string_view(bytes, 4));
+  QRT_RETURN_IF_ERROR(part.file->write(std::string_view(bytes, 4)));
+  part.masked |= !learnt;
+  part.bits = uint8_t(part.bits | unsigned(learnt) << part.tokens % 8);
+  if (++part.tokens % 8 != 0)
+    return {};
+  char full = char(part.bits);
+  part.bits = 0;
+  return part.mask->write(std::string_view(&full, 1));
 }
 
 void PreparedDataWriter::divertToVal(uint64_t begin, uint64_t end) {
@@ -90,8 +99,13 @@ void PreparedDataWriter::divertToVal(uint64_t begin, uint64_t end) {
   valEnd = end;
 }
 
-Status PreparedDataWriter::writeTokens() {
-  for (TokenId id : pending) {
+Status PreparedDataWriter::addTokens(const std::vector<TokenId> &ids,
+                                     size_t prompt, uint64_t textBytes,
+                                     Split to) {
+  split = to;
+  documentBytes += textBytes;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    TokenId id = ids[i];
     if (valEnd > valBegin) {
       uint64_t border = diverting ? valEnd : valBegin;
       bool reached = position >= border &&
@@ -101,34 +115,24 @@ Status PreparedDataWriter::writeTokens() {
         if (!diverting)
           valEnd = valBegin = 0; // done with this document
       }
+      std::string_view text = tokenizer->bytesOf(id);
+      uint64_t bytes = tokenizer->byteLength(id);
+      position += bytes;
+      if (!text.empty())
+        lineEnded = text.back() == '\n';
+      if (diverting)
+        divertedBytes += bytes;
     }
-    std::string_view text = tokenizer->bytesOf(id);
-    uint64_t bytes = tokenizer->byteLength(id);
-    position += bytes;
-    if (!text.empty())
-      lineEnded = text.back() == '\n';
-    if (diverting)
-      divertedBytes += bytes;
     QRT_RETURN_IF_ERROR(
-        emit(diverting || split == Split::Val ? val : train, id));
+        emit(diverting || split == Split::Val ? val : train, id, i >= prompt));
   }
-  pending.clear();
   return {};
 }
 
-Status PreparedDataWriter::addText(std::string_view text, Split to) {
-  split = to;
-  documentBytes += text.size();
-  QRT_RETURN_IF_ERROR(encoder->feed(text, pending));
-  return writeTokens();
-}
-
 Status PreparedDataWriter::endDocument() {
-  QRT_RETURN_IF_ERROR(encoder->finish(pending));
-  QRT_RETURN_IF_ERROR(writeTokens());
   if (eos)
     QRT_RETURN_IF_ERROR(
-        emit(diverting || split == Split::Val ? val : train, *eos));
+        emit(diverting || split == Split::Val ? val : train, *eos, true));
   // Normalisation can make the bytes of tokens more than those of the text.
   uint64_t diverted = std::min(divertedBytes, documentBytes);
   (split == Split::Val ? val : train).bytes += documentBytes - diverted;
@@ -160,22 +164,40 @@ Expected<DataSummary> PreparedDataWriter::finish() {
   QRT_ASSIGN_OR_RETURN(auto meta, OutputFile::create(folder + "meta.json"));
   QRT_RETURN_IF_ERROR(meta->write(summary.toJson()));
   // Everything is on the disk before anything gets its name.
-  for (OutputFile *file :
-       {train.file.get(), val.file.get(), json.get(), meta.get()})
-    QRT_RETURN_IF_ERROR(file->flush());
+  for (Part *part : {&train, &val}) {
+    char rest = char(part->bits);
+    if (part->tokens % 8)
+      QRT_RETURN_IF_ERROR(part->mask->write(std::string_view(&rest, 1)));
+    QRT_RETURN_IF_ERROR(part->file->flush());
+    QRT_RETURN_IF_ERROR(part->mask->flush());
+  }
+  QRT_RETURN_IF_ERROR(json->flush());
+  QRT_RETURN_IF_ERROR(meta->flush());
   // An old meta.json must not describe new tokens, not for a moment.
   ::unlink((folder + "meta.json").c_str());
-  QRT_RETURN_IF_ERROR(train.file->commit());
-  if (val.tokens > 0) {
-    QRT_RETURN_IF_ERROR(val.file->commit());
-  } else {
-    val.file.reset();
-    ::unlink((folder + "val.bin").c_str());
-  }
+  QRT_RETURN_IF_ERROR(finish(train, "train"));
+  QRT_RETURN_IF_ERROR(finish(val, "val"));
   QRT_RETURN_IF_ERROR(json->commit());
   QRT_RETURN_IF_ERROR(meta->commit());
   finished = true;
   return summary;
+}
+
+/// Gives the files their names; those without contents disappear, and so does
+/// what an earlier run has left of them.
+Status PreparedDataWriter::finish(Part &part, const std::string &name) {
+  std::string mask = folder + name + ".mask", tokens = folder + name + ".bin";
+  ::unlink(mask.c_str());
+  if (part.tokens == 0) {
+    part = Part();
+    ::unlink(tokens.c_str());
+    return {};
+  }
+  QRT_RETURN_IF_ERROR(part.file->commit());
+  if (part.masked)
+    return part.mask->commit();
+  part.mask.reset();
+  return {};
 }
 
 } // namespace qrt

@@ -208,7 +208,7 @@ std::string synthDocument(uint64_t seed, uint64_t index) {
 
 Expected<DataSummary> synthesizeData(const SynthOptions &options) {
   constexpr uint64_t valEvery = 50; // documents
-  TrainerOptions training;
+  TokenizerTrainerOptions training;
   training.vocabSize = options.vocabSize;
   QRT_ASSIGN_OR_RETURN(auto trainer, TokenizerTrainer::create(training));
   uint64_t documents = 0;
@@ -226,7 +226,9 @@ Expected<DataSummary> synthesizeData(const SynthOptions &options) {
     auto split = i % valEvery == valEvery - 1
                      ? PreparedDataWriter::Split::Val
                      : PreparedDataWriter::Split::Train;
-    QRT_RETURN_IF_ERROR(writer->addText(synthDocument(options.seed, i), split));
+    std::string text = synthDocument(options.seed, i);
+    QRT_ASSIGN_OR_RETURN(auto ids, tokenizer->encode(text));
+    QRT_RETURN_IF_ERROR(writer->addTokens(ids, 0, text.size(), split));
     QRT_RETURN_IF_ERROR(writer->endDocument());
   }
   return writer->finish();

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/tokenizer/BpeTokenizer.h"
+#include "runtime/tokenizer/Patterns.h"
 #include "runtime/tokenizer/Utf8.h"
 
 #include <unordered_set>
@@ -93,6 +94,7 @@ BpeTokenizer::create(BpeSpec spec, const std::string &where) {
   t.makeFirstSymbols();
   if (!t.spec.byteLevel)
     t.makePairs();
+  t.findCuts();
   return result;
 }
 
@@ -180,6 +182,52 @@ void BpeTokenizer::makePairs() {
       i = (i + 1) & (size - 1);
     pairs[i] = key;
   }
+}
+
+// No alternative of the known patterns matches a line end and then a letter or
+// digit, so a word ends between them. Those of GPT-2 leave the last of several
+// white spaces to what follows, which is not seen at the end of a part: there
+// the line end must be alone.
+void BpeTokenizer::findCuts() {
+  if (!spec.byteLevel || spec.splits.empty() || !spec.prefixer.empty())
+    return;
+  for (const Normalizer::Step &step : spec.normalizer.steps)
+    if (step.kind != Normalizer::Step::Nfc)
+      return;
+  for (const AddedToken &token : spec.added)
+    if (token.lstrip || token.content.find('\n') != std::string::npos)
+      return;
+  const std::string &last = spec.splits.back().regex->pattern();
+  bool single = spec.splits.size() == 1;
+  if (single && (last == qwenPattern || last == llama3Pattern))
+    cuts = Cuts::LineEnds;
+  else if (last == gpt2Pattern &&
+           (single || (spec.splits.size() == 2 &&
+                       spec.splits[0].regex->pattern() == "\\p{N}")))
+    cuts = Cuts::SingleLineEnds;
+}
+
+size_t BpeTokenizer::lastCut(std::string_view text) const {
+  if (cuts == Cuts::None)
+    return 0;
+  // Letters and digits that no normalisation joins with what is before.
+  auto begins = [](std::string_view rest) {
+    auto c = static_cast<unsigned char>(rest[0]);
+    if (c < 0x80)
+      return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+             (c >= 'a' && c <= 'z');
+    Utf8Char at = decodeUtf8(rest, 0);
+    return at.valid && at.codePoint >= 0x4e00 && at.codePoint <= 0x9fa5;
+  };
+  for (size_t at = text.size(); at-- > 2;) {
+    if (text[at - 1] != '\n')
+      continue;
+    auto before = static_cast<unsigned char>(text[at - 2]);
+    if ((cuts == Cuts::LineEnds || (before > 0x20 && before < 0x7f)) &&
+        begins(text.substr(at)))
+      return at;
+  }
+  return 0;
 }
 
 bool BpeTokenizer::wordEndsBetween(uint32_t left, uint32_t right) const {

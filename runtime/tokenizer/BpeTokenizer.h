@@ -91,6 +91,7 @@ public:
   bool addsBos() const override { return spec.addBos; }
   std::unique_ptr<StreamEncoder>
   encoder(const EncodeOptions &options) const override;
+  size_t lastCut(std::string_view text) const override;
   Expected<std::string> toJson() const override;
 
   /// Splits text as encoder() does, but hands out the words and no tokens.
@@ -119,6 +120,12 @@ private:
   void makeBytes();
   void makeFirstSymbols();
   void makePairs();
+  void findCuts();
+
+  /// Where words are known to end: nowhere, behind a line end that follows
+  /// something printed and precedes a letter, or behind every line end that
+  /// precedes a letter.
+  enum class Cuts { None, SingleLineEnds, LineEnds } cuts = Cuts::None;
 
   BpeSpec spec;
   std::unordered_map<std::string_view, TokenId> ids;

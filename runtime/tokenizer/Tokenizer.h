@@ -77,6 +77,11 @@ public:
   virtual std::unique_ptr<StreamEncoder>
   encoder(const EncodeOptions &options = {}) const = 0;
 
+  /// The last place at which a text may be cut so that the tokens of the two
+  /// parts, each encoded alone without addBos, are those of the whole, whatever
+  /// stands before and follows; 0 if none is known.
+  virtual size_t lastCut(std::string_view text) const { return 0; }
+
   /// tokenizer.json: the file it was read from, byte for byte, or one made to
   /// give the same ids when `tokenizers` reads it. Errors: Q4008.
   virtual Expected<std::string> toJson() const = 0;

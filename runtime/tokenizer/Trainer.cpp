@@ -248,7 +248,7 @@ TokenizerTrainer::~TokenizerTrainer() = default;
 namespace {
 
 /// The tokenizer without any merges: all that training has to add.
-Expected<BpeSpec> baseSpec(const TrainerOptions &options,
+Expected<BpeSpec> baseSpec(const TokenizerTrainerOptions &options,
                            std::array<TokenId, 256> &alphabet) {
   const PreTokenizerInfo *pre = findPreTokenizer(options.pattern);
   if (!pre)
@@ -280,7 +280,7 @@ void addSpecial(BpeSpec &spec, const std::vector<std::string> &special) {
 } // namespace
 
 Expected<std::unique_ptr<TokenizerTrainer>>
-TokenizerTrainer::create(const TrainerOptions &options) {
+TokenizerTrainer::create(const TokenizerTrainerOptions &options) {
   size_t least = 256 + options.special.size();
   if (options.vocabSize < least || options.vocabSize > size_t(1) << 24)
     return makeError(4009, "",

@@ -17,7 +17,7 @@
 
 namespace qrt {
 
-struct TrainerOptions {
+struct TokenizerTrainerOptions {
   /// Ids in all: 256 bytes, the merges, the special tokens (the last ids).
   size_t vocabSize = 0;
   /// How text is cut into words: qwen2, gpt-2, llama-bpe.
@@ -34,7 +34,7 @@ class TokenizerTrainer {
 public:
   /// Errors: Q4009 (a size that cannot be), Q4002 (unknown pattern).
   static Expected<std::unique_ptr<TokenizerTrainer>>
-  create(const TrainerOptions &options);
+  create(const TokenizerTrainerOptions &options);
   ~TokenizerTrainer();
 
   /// Text of the current document, in parts of any size. Errors: Q4007.
@@ -48,7 +48,7 @@ private:
   struct Counter;
   TokenizerTrainer();
 
-  TrainerOptions options;
+  TokenizerTrainerOptions options;
   std::unique_ptr<Counter> counter;
   std::unique_ptr<Tokenizer> base;
   std::unique_ptr<StreamEncoder> splitter;

@@ -69,6 +69,8 @@ void addBenchCommand(CLI::App &app, CommonOptions &common);
 void addInspectCommand(CLI::App &app, CommonOptions &common);
 void addTokenizerCommand(CLI::App &app, CommonOptions &common);
 void addDataCommand(CLI::App &app, CommonOptions &common);
+void addPlotCommand(CLI::App &app, CommonOptions &common);
+void addCompareCommand(CLI::App &app, CommonOptions &common);
 
 } // namespace qrt
 

@@ -62,7 +62,8 @@ void addPrepare(CLI::App &parent, CommonOptions &common) {
       "t.gguf\n");
   command
       ->add_option("TEXT", options->texts,
-                   "plain text files, or .jsonl files with a \"text\" a line")
+                   "plain text files, or .jsonl files with a \"text\" (or a "
+                   "\"prompt\" and a \"completion\") a line; gzip too")
       ->required();
   command
       ->add_option("-o,--output", options->folder,
@@ -86,6 +87,10 @@ void addPrepare(CLI::App &parent, CommonOptions &common) {
       ->add_option("--seed", options->seed,
                    "chooses what is kept for validation")
       ->capture_default_str();
+  command
+      ->add_option("--threads,-t", options->threads,
+                   "threads that encode (default: one a processor)")
+      ->check(CLI::Range(1, 4096));
   command->add_flag("--append-eos", options->appendEos,
                     "put the end token behind each document (a file, or a line "
                     "of .jsonl)");

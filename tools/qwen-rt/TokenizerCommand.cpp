@@ -30,30 +30,37 @@ namespace {
 struct TrainOptions {
   std::vector<std::string> texts;
   std::string output;
-  TrainerOptions trainer;
+  TokenizerTrainerOptions trainer;
 };
 
 Expected<int> runTrain(const TrainOptions &options,
                        const CommonOptions &common) {
   catchStopSignals();
   QRT_ASSIGN_OR_RETURN(auto trainer, TokenizerTrainer::create(options.trainer));
-  QRT_ASSIGN_OR_RETURN(DocumentReader reader,
-                       DocumentReader::open(options.texts));
+  std::vector<TextFile> files;
+  uint64_t total = 0, before = 0;
+  for (const std::string &path : options.texts) {
+    QRT_ASSIGN_OR_RETURN(TextFile file, TextFile::open(path));
+    total += file.size();
+    files.push_back(std::move(file));
+  }
   std::optional<Progress> bar;
-  auto progress = [&](uint64_t done, uint64_t total) {
+  auto progress = [&](uint64_t position) {
     if (!bar)
       bar.emplace("counting words", int64_t(total));
-    bar->update(int64_t(done), formatBytes(double(done)));
+    bar->update(int64_t(before + position),
+                formatBytes(double(before + position)));
     return !stopSignal();
   };
-  for (size_t i = 0; i < reader.files(); ++i) {
+  for (TextFile &file : files) {
     QRT_ASSIGN_OR_RETURN(
         bool whole,
-        reader.read(
-            i, [&](std::string_view text) { return trainer->feed(text); },
+        readDocuments(
+            file, [&](std::string_view text) { return trainer->feed(text); },
             [&] { return trainer->endDocument(); }, progress));
     if (!whole)
       return exitStatusOfSignal(stopSignal());
+    before += file.size();
   }
   bar.reset();
   QRT_ASSIGN_OR_RETURN(auto tokenizer, trainer->train());

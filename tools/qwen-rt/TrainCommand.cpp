@@ -10,6 +10,7 @@
 #include "runtime/train/Trainer.h"
 #include "runtime/weights/File.h"
 #include "tools/qwen-rt/Model.h"
+#include "tools/qwen-rt/Samples.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -226,8 +227,24 @@ Expected<int> runTrain(const TrainOptions &options,
     trainer.generationConfig = {
         {"eos_token_id", *dataset.files().front().eosId()}};
 
+  std::vector<std::string> entries = Trainer::entries(manifest);
+  std::optional<Samples> samples;
+  if (settings.eval.sampleEvery > 0) {
+    auto tokenizer = trainer.files.find("tokenizer.json");
+    QRT_ASSIGN_OR_RETURN(samples,
+                         Samples::create(manifest, settings,
+                                         tokenizer == trainer.files.end()
+                                             ? std::string()
+                                             : tokenizer->second));
+    entries.push_back("prefill");
+    entries.push_back("decode");
+  }
   QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
-                       createSession(model, Trainer::entries(manifest)));
+                       createSession(model, entries));
+  if (samples) {
+    QRT_RETURN_IF_ERROR(samples->bind(*session));
+    trainer.sample = [&samples] { return samples->generate(); };
+  }
   std::error_code failed;
   fs::create_directories(place.out, failed);
   if (failed)

@@ -32,6 +32,7 @@ using AddCommand = void (*)(CLI::App &, CommonOptions &);
 constexpr AddCommand kCommands[] = {
     addTrainCommand, addGenerateCommand, addEvalCommand, addRunCommand,
     addBenchCommand, addInspectCommand,  addDataCommand, addTokenizerCommand,
+    addPlotCommand,  addCompareCommand,
 };
 
 /// The innermost subcommand that was named on the command line.

@@ -8,10 +8,12 @@
 #include "Helpers.h"
 
 #include "runtime/data/Prepare.h"
+#include "runtime/data/Random.h"
 #include "runtime/data/Sha256.h"
 #include "runtime/tokenizer/Trainer.h"
 
 #include <nlohmann/json.hpp>
+#include <zlib.h>
 
 using namespace qrt;
 using namespace qrt::test;
@@ -30,7 +32,7 @@ std::string text(uint64_t begin, uint64_t end) {
 class Prepare : public ::testing::Test {
 protected:
   void SetUp() override {
-    TrainerOptions options;
+    TokenizerTrainerOptions options;
     options.vocabSize = 400;
     auto trainer = TokenizerTrainer::create(options);
     ASSERT_TRUE(bool(trainer));
@@ -161,6 +163,160 @@ TEST_F(Prepare, JsonLines) {
   auto ends = std::count(val.begin(), val.end(), 399);
   EXPECT_GT(ends, 30);
   EXPECT_LT(ends, 90);
+}
+
+/// The bytes as gzip packs them, in two members.
+std::string gzip(const std::string &text) {
+  std::string out;
+  for (std::string part :
+       {text.substr(0, text.size() / 3), text.substr(text.size() / 3)}) {
+    z_stream z{};
+    EXPECT_EQ(
+        deflateInit2(&z, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY),
+        Z_OK);
+    std::string packed(deflateBound(&z, part.size()) + 64, '\0');
+    z.next_in = reinterpret_cast<Bytef *>(part.data());
+    z.avail_in = uInt(part.size());
+    z.next_out = reinterpret_cast<Bytef *>(packed.data());
+    z.avail_out = uInt(packed.size());
+    EXPECT_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
+    packed.resize(z.total_out);
+    deflateEnd(&z);
+    out += packed;
+  }
+  return out;
+}
+
+TEST_F(Prepare, GzipIsTextLikeAnyOther) {
+  std::string corpus = text(0, 6000);
+  folder.write("a.txt", corpus);
+  folder.write("a.txt.gz", gzip(corpus));
+  std::string lines;
+  for (int i = 0; i < 2000; ++i)
+    lines += json({{"text", synthDocument(3, uint64_t(i))}}).dump() + "\n";
+  folder.write("b.jsonl", lines);
+  folder.write("b.jsonl.gz", gzip(lines));
+  options_.valFraction = 0.1;
+  options_.texts = {folder / "a.txt", folder / "b.jsonl"};
+  DataSummary plain = prepare();
+  std::string train = folder.read("out/train.bin");
+  options_.texts = {folder / "a.txt.gz", folder / "b.jsonl.gz"};
+  EXPECT_EQ(prepare().toJson(), plain.toJson());
+  EXPECT_EQ(folder.read("out/train.bin"), train);
+
+  std::filesystem::remove_all(options_.folder);
+  std::string packed = gzip(corpus);
+  folder.write("cut.gz", packed.substr(0, packed.size() - 9));
+  options_.texts = {folder / "cut.gz"};
+  EXPECT_EQ(failure(), 5014);
+  packed[packed.size() / 2] = char(packed[packed.size() / 2] ^ 0x55);
+  folder.write("bad.gz", packed);
+  options_.texts = {folder / "bad.gz"};
+  EXPECT_EQ(failure(), 5014);
+}
+
+TEST_F(Prepare, AnyNumberOfThreadsGivesTheSame) {
+  std::string corpus = text(0, 9000), lines;
+  folder.write("a.txt", corpus);
+  // Without any place to cut: all of it is one document's one piece.
+  folder.write("b.txt", std::string(5 << 20, '.') + "end");
+  for (int i = 0; i < 4000; ++i)
+    lines += json({{"text", synthDocument(5, uint64_t(i))}}).dump() + "\n";
+  folder.write("c.jsonl", lines);
+  options_.texts = {folder / "a.txt", folder / "b.txt", folder / "c.jsonl"};
+  options_.valFraction = 0.05;
+  options_.appendEos = true;
+  std::string train, val;
+  for (int threads : {1, 2, 5}) {
+    options_.threads = threads;
+    prepare();
+    if (threads > 1) {
+      EXPECT_EQ(folder.read("out/train.bin"), train);
+      EXPECT_EQ(folder.read("out/val.bin"), val);
+    }
+    train = folder.read("out/train.bin");
+    val = folder.read("out/val.bin");
+  }
+  options_.texts = {folder / "a.txt"};
+  options_.valFraction = 0;
+  options_.appendEos = false;
+  prepare();
+  EXPECT_EQ(folder.readTokens("out/train.bin"), ids(corpus));
+}
+
+TEST_F(Prepare, PromptsAreMasked) {
+  folder.write("a.jsonl", "{\"prompt\": \"one two \", \"completion\": "
+                          "\"three four five\"}\n{\"text\": \"six\"}\n");
+  options_.texts = {folder / "a.jsonl"};
+  options_.appendEos = true;
+  options_.valFraction = 0;
+  prepare();
+  std::vector<int32_t> expected = ids("one two ");
+  size_t prompt = expected.size();
+  for (int32_t id : ids("three four five"))
+    expected.push_back(id);
+  expected.push_back(399);
+  for (int32_t id : ids("six"))
+    expected.push_back(id);
+  expected.push_back(399);
+  EXPECT_EQ(folder.readTokens("out/train.bin"), expected);
+  std::string mask = folder.read("out/train.mask");
+  ASSERT_EQ(mask.size(), (expected.size() + 7) / 8);
+  for (size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(mask[i / 8] >> (i % 8) & 1, i >= prompt) << i;
+  // It goes away with the prompts.
+  folder.write("a.jsonl", "{\"text\": \"six\"}\n");
+  prepare();
+  EXPECT_FALSE(folder.list("out").count("train.mask"));
+}
+
+TEST(Cuts, PartsEncodeAsTheWhole) {
+  const char *pieces[] = {"a",
+                          "B9",
+                          "\n",
+                          "\n",
+                          "\r",
+                          " ",
+                          "  ",
+                          ".",
+                          "'s",
+                          "\t",
+                          "7",
+                          "!?",
+                          "\xe4\xb8\xad",
+                          "\xc3\xa9",
+                          "e\xcc\x81",
+                          "\xe3\x80\x80",
+                          "<|endoftext|>",
+                          "\xff"};
+  for (const char *pattern : {"qwen2", "gpt-2", "llama-bpe"}) {
+    TokenizerTrainerOptions options;
+    options.vocabSize = 300;
+    options.pattern = pattern;
+    auto trainer = TokenizerTrainer::create(options);
+    ASSERT_TRUE(bool(trainer));
+    std::string corpus;
+    for (uint64_t i = 0; i < 4000; ++i)
+      corpus += pieces[mixKey(1, i) % 14];
+    ASSERT_TRUE(bool((*trainer)->feed(corpus)));
+    auto tokenizer = (*trainer)->train();
+    ASSERT_TRUE(bool(tokenizer)) << tokenizer.error().str();
+    int cuts = 0;
+    for (uint64_t round = 0; round < 3000; ++round) {
+      std::string text;
+      for (uint64_t i = 0; i < 24; ++i)
+        text += pieces[mixKey(2, round, i) % std::size(pieces)];
+      size_t cut = (*tokenizer)->lastCut(text);
+      if (cut == 0)
+        continue;
+      ++cuts;
+      auto parts = *(*tokenizer)->encode(text.substr(0, cut));
+      auto rest = *(*tokenizer)->encode(text.substr(cut));
+      parts.insert(parts.end(), rest.begin(), rest.end());
+      ASSERT_EQ(parts, *(*tokenizer)->encode(text)) << pattern << ": " << text;
+    }
+    EXPECT_GT(cuts, 300) << pattern;
+  }
 }
 
 TEST_F(Prepare, SeveralFilesAndOwnValidation) {

@@ -27,7 +27,8 @@ std::string corpus(uint64_t documents) {
 }
 
 Expected<std::unique_ptr<Tokenizer>>
-train(const TrainerOptions &options, std::string_view text, size_t block) {
+train(const TokenizerTrainerOptions &options, std::string_view text,
+      size_t block) {
   QRT_ASSIGN_OR_RETURN(auto trainer, TokenizerTrainer::create(options));
   for (; !text.empty(); text.remove_prefix(std::min(block, text.size())))
     QRT_RETURN_IF_ERROR(trainer->feed(text.substr(0, block)));
@@ -36,7 +37,7 @@ train(const TrainerOptions &options, std::string_view text, size_t block) {
 
 TEST(Trainer, TheResultDependsOnTheTextOnly) {
   std::string text = corpus(300);
-  TrainerOptions options;
+  TokenizerTrainerOptions options;
   options.vocabSize = 500;
   auto one = train(options, text, 1 << 20), two = train(options, text, 7);
   ASSERT_TRUE(bool(one)) << one.error().str();
@@ -53,7 +54,7 @@ TEST(Trainer, TheResultDependsOnTheTextOnly) {
 // of equal ones that of the smallest ids.
 TEST(Trainer, TakesTheMostFrequentPair) {
   std::string text = corpus(12);
-  TrainerOptions options;
+  TokenizerTrainerOptions options;
   options.vocabSize = 320;
   options.special = {};
   auto trained = train(options, text, 1000);
@@ -95,7 +96,7 @@ TEST(Trainer, TakesTheMostFrequentPair) {
 
 TEST(Trainer, BoundedMemoryStillTrains) {
   std::string text = corpus(2000);
-  TrainerOptions options;
+  TokenizerTrainerOptions options;
   options.vocabSize = 400;
   options.maxWords = 200;
   auto trained = train(options, text, 1 << 16);
@@ -104,7 +105,7 @@ TEST(Trainer, BoundedMemoryStillTrains) {
 }
 
 TEST(Trainer, Errors) {
-  TrainerOptions options;
+  TokenizerTrainerOptions options;
   options.vocabSize = 256;
   EXPECT_EQ(train(options, "a", 1).error().code, 4009);
   options.vocabSize = size_t(1) << 40;

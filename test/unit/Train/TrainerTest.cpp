@@ -13,6 +13,8 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <set>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
@@ -263,6 +265,167 @@ TEST_F(TrainerTest, NonFiniteStopsAndUpdatesNothing) {
   EXPECT_NE(status.error().message.find("step 1"), std::string::npos);
   EXPECT_EQ(std::memcmp(before.data(), table, before.size() * 4), 0);
   EXPECT_FALSE(fs::exists(root / "out/latest"));
+}
+
+/// The same data, and NaN weights for one step of it: the loss of that step is
+/// not finite, whatever the batch.
+class Poisoned : public Synthetic {
+public:
+  Status fetch(int64_t first, int64_t count, SequenceRows rows) override {
+    float value = std::numeric_limits<float>::quiet_NaN();
+    bool poison = first >= from && first < to;
+    if (poison && weights[0] == weights[0])
+      good = weights[0];
+    weights[0] = poison ? value : weights[0] == weights[0] ? weights[0] : good;
+    return Synthetic::fetch(first, count, rows);
+  }
+  float *weights = nullptr;
+  float good = 0;
+  int64_t from = 0, to = 0;
+};
+
+TEST_F(TrainerTest, NonFiniteIsSkippedAFewTimes) {
+  for (int64_t poisoned : {2, 3}) {
+    std::string name = std::to_string(poisoned);
+    auto run = make(name, "random:1");
+    TrainerOptions options;
+    options.settings = run->session->manifest().defaults;
+    options.settings.train.nonFinite = NonFinite::Skip;
+    options.settings.train.maxSkips = 2;
+    options.steps = 8;
+    options.out = (root / name).string();
+    Poisoned data;
+    data.weights = static_cast<float *>(run->session->parameter(0, "master"));
+    data.from = 3 * 8; // 8 sequences a step
+    data.to = data.from + poisoned * 8;
+    // One of the f32 module's storages is the other.
+    ASSERT_EQ(data.weights, run->session->parameter(0, "compute"));
+    Trainer trainer(*run->session, data, nullptr, options);
+    auto status = trainer.run();
+    ASSERT_EQ(bool(status), poisoned == 2);
+    if (!status) {
+      EXPECT_EQ(status.error().code, 8004);
+      EXPECT_NE(status.error().message.find("3th time in a row"),
+                std::string::npos)
+          << status.error().message;
+    }
+    int skipped = 0;
+    for (const json &event : events(name))
+      if (event["type"] == "step" && event.contains("skipped")) {
+        ++skipped;
+        EXPECT_TRUE(event["loss"].is_null());
+        EXPECT_GT(event["step"], 3);
+      }
+    EXPECT_EQ(skipped, 2);
+  }
+}
+
+TEST_F(TrainerTest, OutliersAreSkippedAndLogged) {
+  // So little is an outlier that half of the steps are, from the first score
+  // on: without learning, losses go up and down with the data.
+  auto run = make("out", "random:1",
+                  {"train.skip_outliers=1e-9", "train.max_skips=1000",
+                   "train.optimizer.lr=0", "train.schedule.min_lr=0"},
+                  80);
+  ASSERT_TRUE(run->trainer->run());
+  int64_t scored = 0, skipped = 0, unscored = 0;
+  for (const json &event : events("out"))
+    if (event["type"] == "step") {
+      bool isScored = event["loss_z"].is_number();
+      scored += isScored;
+      unscored += !isScored;
+      if (event.contains("skipped")) {
+        ++skipped;
+        EXPECT_TRUE(isScored);
+        EXPECT_TRUE(event["loss_z"] > 1e-9 || event["grad_norm_z"] > 1e-9);
+      }
+    }
+  EXPECT_EQ(unscored, 32);
+  EXPECT_EQ(scored, 48);
+  EXPECT_GT(skipped, 0);
+}
+
+TEST_F(TrainerTest, SkippingResumesBitwise) {
+  std::vector<std::string> settings = {
+      "train.skip_outliers=0.5", "train.max_skips=1000", "checkpoint.keep=0"};
+  ASSERT_TRUE(make("whole", "random:1", settings, 72)->trainer->run());
+  ASSERT_TRUE(make("parts", "random:1", settings, 72)->trainer->run());
+  for (int step : {72, 64, 56})
+    fs::remove_all(root / fmt::format("parts/step-{:06}", step));
+  std::string checkpoint = (root / "parts/step-000048").string();
+  auto rest = make("parts", checkpoint, settings, 72);
+  auto resumed = rest->trainer->resume(checkpoint);
+  ASSERT_TRUE(resumed) << resumed.error().str();
+  ASSERT_TRUE(rest->trainer->run());
+  expectSame("whole", "parts");
+}
+
+TEST_F(TrainerTest, DifferencesAreListed) {
+  ASSERT_TRUE(make("out", "random:1", {}, 8)->trainer->run());
+  std::string checkpoint = (root / "out/step-000008").string();
+  auto run = make("out", checkpoint,
+                  {"train.seed=4", "train.optimizer.lr=0.01",
+                   "train.schedule.min_lr=0.001", "log.every=3",
+                   "checkpoint.every=100"});
+  auto status = run->trainer->resume(checkpoint);
+  ASSERT_FALSE(status);
+  const std::string &message = status.error().message;
+  for (const char *line :
+       {"train.seed: 3 in the checkpoint, 4 now",
+        "train.optimizer.lr: 0.05 in the checkpoint, 0.01 now",
+        "train.schedule.min_lr: "})
+    EXPECT_NE(message.find(line), std::string::npos) << message;
+  EXPECT_EQ(message.find("log"), std::string::npos);
+  EXPECT_TRUE(run->trainer->resume(checkpoint, /*acceptChanges=*/true));
+}
+
+TEST_F(TrainerTest, KeepsWhatItIsTold) {
+  ASSERT_TRUE(make("out", "random:1",
+                   {"checkpoint.every=2", "checkpoint.keep=2",
+                    "checkpoint.keep_every=8", "checkpoint.best=false"})
+                  ->trainer->run());
+  std::set<std::string> names;
+  for (const auto &entry : fs::directory_iterator(root / "out"))
+    if (entry.path().filename().string().rfind("step-", 0) == 0)
+      names.insert(entry.path().filename().string());
+  EXPECT_EQ(names,
+            (std::set<std::string>{"step-000008", "step-000016", "step-000020",
+                                   "step-000022", "step-000024"}));
+}
+
+TEST_F(TrainerTest, InTheBackgroundAndAtOnceAreTheSame) {
+  ASSERT_TRUE(make("a", "random:1", {"checkpoint.async=true"})->trainer->run());
+  ASSERT_TRUE(
+      make("b", "random:1", {"checkpoint.async=false"})->trainer->run());
+  for (const char *step : {"step-000016", "step-000024"})
+    for (const char *file :
+         {"model.safetensors", "optimizer.safetensors", "trainer.json"}) {
+      EXPECT_EQ(fileText(root / "a" / step / file),
+                fileText(root / "b" / step / file))
+          << step << file;
+    }
+}
+
+TEST_F(TrainerTest, TablesGoWithTheLog) {
+  ASSERT_TRUE(make("out", "random:1", {}, 20)->trainer->run());
+  std::string whole = fileText(root / "out/metrics.csv");
+  // As after a kill at step 18: the table follows the log back to step 16.
+  std::string checkpoint = (root / "out/step-000016").string();
+  fs::remove_all(root / "out/step-000020");
+  auto rest = make("out", checkpoint, {}, 20);
+  ASSERT_TRUE(rest->trainer->resume(checkpoint));
+  ASSERT_TRUE(rest->trainer->run());
+  auto steps = [](const std::string &text) {
+    std::vector<std::string> result;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+      result.push_back(line.substr(0, line.find(',')));
+    return result;
+  };
+  EXPECT_EQ(steps(fileText(root / "out/metrics.csv")), steps(whole));
+  EXPECT_EQ(steps(whole).size(), 1 + 20 + 3u);
+  EXPECT_TRUE(fs::exists(root / "out/events.out.tfevents.0000000000.qwen-rt"));
+  EXPECT_TRUE(fs::exists(root / "out/events.out.tfevents.0000000016.qwen-rt"));
 }
 
 TEST_F(TrainerTest, MfuNeedsAPeak) {

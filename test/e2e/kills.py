@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+# Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""A run that is killed at random moments, saves included, and resumed each time
+ends with the bits of one that was left alone; so does one whose disk was full
+for a while. What cannot be resumed is refused with a list of what differs.
+
+    kills.py MODULE DATA_DIR WORK_DIR NUMBER_OF_KILLS
+"""
+
+import filecmp
+import glob
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+STEPS, EVERY = 150, 10
+STATE = ("model.safetensors", "optimizer.safetensors", "trainer.json")
+
+
+def command(module, data, out, *more):
+    return [
+        "qwen-rt", "train", module, "--data", os.path.join(data, "train.bin"),
+        "--steps", str(STEPS), "--out", out, "--resume", "auto", "--threads", "1",
+        "--set", "log.every=10", "--set", f"checkpoint.every={EVERY}",
+        "--set", "checkpoint.keep=3", "--set", "eval.every=60",
+        "--set", "eval.batches=2", *more,
+    ]
+
+
+def run(words, expect, **more):
+    result = subprocess.run(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                            text=True, **more)
+    if result.returncode != expect:
+        sys.exit(f"{' '.join(words)}\n{result.stderr[-3000:]}\n"
+                 f"exit code {result.returncode}, expected {expect}")
+    return result.stderr
+
+
+def losses(out):
+    found = {}
+    with open(os.path.join(out, "metrics.jsonl"), encoding="utf-8") as file:
+        for event in map(json.loads, file):
+            if event["type"] in ("step", "eval"):
+                found[event["type"], event["step"]] = event["loss"]
+    return found
+
+
+def check_same(one, two):
+    for name in STATE:
+        paths = [os.path.join(d, f"step-{STEPS:06d}", name) for d in (one, two)]
+        if not filecmp.cmp(*paths, shallow=False):
+            sys.exit(f"{paths[0]} and {paths[1]} differ")
+    # A start logs its first step, so there may be more of them.
+    ours, theirs = losses(one), losses(two)
+    for key, loss in ours.items():
+        if theirs.get(key) != loss:
+            sys.exit(f"{key}: {loss} and {theirs.get(key)}")
+    left = [n for n in os.listdir(two) if n.startswith(".")]
+    if left:
+        sys.exit(f"left behind: {left}")
+
+
+def wait_for_save(out, process, seconds):
+    """Until a checkpoint is being written, or the time is over."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        if glob.glob(os.path.join(out, ".step-*.tmp", "*")):
+            return
+        time.sleep(0.0005)
+
+
+def kill_often(module, data, out, kills, seconds):
+    random.seed(20)
+    inside = 0
+    for number in range(kills):
+        # Half of the kills wait for a save that is under way.
+        delay = random.uniform(0, 0.3 + 1.2 * seconds / kills)
+        process = subprocess.Popen(command(module, data, out), stdin=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        begun = time.monotonic()
+        time.sleep(min(delay, 0.02))
+        if number % 2:
+            wait_for_save(out, process, delay + 5)
+        else:
+            time.sleep(delay)
+        torn = bool(glob.glob(os.path.join(out, ".step-*.tmp")))
+        process.send_signal(signal.SIGKILL)
+        code = process.wait()
+        if code == 0:
+            print(f"finished after {number} kills")
+            return number, inside
+        if code != -signal.SIGKILL:
+            sys.exit(f"exit code {code}")
+        inside += torn
+        print(f"kill {number + 1} after {time.monotonic() - begun:.2f} s"
+              f"{', in a save' if torn else ''}", flush=True)
+    return kills, inside
+
+
+def limit_file_size():
+    """Files of more than 64 KiB cannot be written: a disk that is full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+
+
+def main():
+    module, data, work, kills = *sys.argv[1:4], int(sys.argv[4])
+    whole = os.path.join(work, "whole")
+    begun = time.monotonic()
+    run(command(module, data, whole), 0)
+    seconds = time.monotonic() - begun
+
+    killed = os.path.join(work, "killed")
+    count, inside = kill_often(module, data, killed, kills, seconds)
+    run(command(module, data, killed), 0)
+    check_same(whole, killed)
+    print(f"{count} kills, {inside} of them in a save: the same bits")
+    if count < kills or inside == 0:
+        sys.exit("too few kills, or none in a save")
+
+    # A full disk: the checkpoint that is there stays, and the run goes on from it.
+    full = os.path.join(work, "full")
+    process = subprocess.Popen(command(module, data, full), stdin=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    while not glob.glob(os.path.join(full, "step-*", "COMPLETE")):
+        time.sleep(0.001)
+        if process.poll() is not None:
+            sys.exit("the run ended too early")
+    process.send_signal(signal.SIGTERM)
+    if process.wait() != 143:
+        sys.exit("no exit code 143 after SIGTERM")
+    before = sorted(glob.glob(os.path.join(full, "step-*", "*")))
+    text = run(command(module, data, full), 1, preexec_fn=limit_file_size)
+    if "[Q3030]" not in text.strip().splitlines()[-1]:
+        sys.exit(f"not the error of a full disk:\n{text}")
+    if sorted(glob.glob(os.path.join(full, "step-*", "*"))) != before:
+        sys.exit("the full disk changed the checkpoints")
+    run(command(module, data, full), 0)
+    check_same(whole, full)
+    print("a full disk: the same bits")
+
+    # Another seed, other data: refused, with what differs; the length is free.
+    other = os.path.join(work, "other.bin")
+    with open(os.path.join(data, "train.bin"), "rb") as file:
+        tokens = file.read()
+    with open(other, "wb") as file:
+        file.write(tokens[4:])
+    words = command(module, data, full, "--set", "train.seed=99", "--data-type", "u32")
+    words[words.index("--data") + 1] = other
+    text = run(words, 1)
+    for part in ("[Q8010]", "data: other token files", "train.seed: 0 in the checkpoint, 99"):
+        if part not in text:
+            sys.exit(f"'{part}' is not in\n{text}")
+    words = command(module, data, full)
+    words[words.index("--steps") + 1] = str(STEPS + 3)
+    run(words, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,17 +7,23 @@
 
 #include "compiler/Codegen/EntryEmitter.h"
 
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Qwen/Entry.h"
 #include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "runtime/abi/qwen_module.h"
 
 using namespace mlir;
 using namespace qwen;
 using namespace qwen::codegen;
 using kernel::LayerIndex;
 using kernel::Space;
+
+/// The size of qrt_collective.
+static constexpr int64_t kCollectiveWords = 4;
+static_assert(sizeof(qrt_collective) == 8 * kCollectiveWords);
 
 Value EntryEmitter::constant(int64_t value) {
   return arith::ConstantIntOp::create(b, loc, value, 64);
@@ -118,6 +124,67 @@ EntryEmitter::Arguments EntryEmitter::argumentsOf(kernel::LaunchOp launch,
   return arguments;
 }
 
+Value EntryEmitter::collectiveCount(Operation *op) {
+  auto type = cast<RankedTensorType>(op->getOperand(0).getType());
+  int64_t count = type.getNumElements();
+  if (!op->hasAttr(dist::kRowsAttr))
+    return constant(count);
+  count /= type.getDimSize(0);
+  Value rows = batch;
+  if (type.getRank() > 1 && type.getDimSize(1) > 1) {
+    count /= type.getDimSize(1);
+    rows = arith::MulIOp::create(b, loc, rows, sequence);
+  }
+  return arith::MulIOp::create(b, loc, rows, constant(count));
+}
+
+void EntryEmitter::emitCollective(Operation *op, const LoopState &loop) {
+  int64_t kind = isa<dist::AllReduceOp>(op)       ? QRT_ALL_REDUCE
+                 : isa<dist::AllGatherOp>(op)     ? QRT_ALL_GATHER
+                 : isa<dist::ReduceScatterOp>(op) ? QRT_REDUCE_SCATTER
+                                                  : QRT_ALL_TO_ALL;
+  int64_t reduction = op->hasAttr("max") ? QRT_MAX : QRT_SUM;
+  Type element =
+      cast<RankedTensorType>(op->getOperand(0).getType()).getElementType();
+  int64_t dtype = element.isF32()         ? QRT_F32
+                  : element.isBF16()      ? QRT_BF16
+                  : element.isF16()       ? QRT_F16
+                  : element.isInteger(64) ? QRT_I64
+                                          : QRT_I32;
+  uint64_t axes = 0;
+  for (int64_t axis : dist::axesOf(op))
+    axes |= uint64_t(1) << axis;
+  // qrt_collective, two fields of 32 bits a word; numbered within the entry.
+  int64_t id = nextCollective++;
+  Value words[kCollectiveWords] = {
+      constant(kind | reduction << 32), constant(dtype | id << 32),
+      constant(static_cast<int64_t>(axes)), collectiveCount(op)};
+  for (auto [i, word] : llvm::enumerate(words))
+    LLVM::StoreOp::create(b, loc, word, slot(description, i));
+  auto buffers = op->getAttrOfType<ArrayAttr>(dist::kBuffersAttr);
+  Value in = pointer(cast<kernel::BufferAttr>(buffers[0]), loop);
+  Value out = pointer(cast<kernel::BufferAttr>(buffers[1]), loop);
+  auto call = [&](int64_t field, SmallVector<Value> operands) {
+    SmallVector<Type> types(ValueRange(operands).getTypes());
+    auto signature = LLVM::LLVMFunctionType::get(b.getI32Type(), types);
+    operands.insert(operands.begin(), loadField(ptr, api, field));
+    Value code = LLVM::CallOp::create(b, loc, signature, operands).getResult();
+    Value before = LLVM::LoadOp::create(b, loc, b.getI32Type(), status);
+    Value isFirst =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, before, i32(0));
+    LLVM::StoreOp::create(
+        b, loc, arith::SelectOp::create(b, loc, isFirst, code, before), status);
+  };
+  call(kApiCollectiveStart, {ctx, description, in, out});
+  call(kApiCollectiveWait, {ctx});
+}
+
+Value EntryEmitter::emitStatus() {
+  if (!status)
+    return i32(0);
+  return LLVM::LoadOp::create(b, loc, b.getI32Type(), status);
+}
+
 void EntryEmitter::emitLayers(LayersOp layers) {
   loc = layers.getLoc();
   auto at = [&](int64_t value) -> Value {
@@ -141,6 +208,9 @@ void EntryEmitter::emitBlock(Block &block, const LoopState &loop) {
     if (auto launch = dyn_cast<kernel::LaunchOp>(op)) {
       loc = launch.getLoc();
       emitLaunch(launch, argumentsOf(launch, loop));
+    } else if (dist::isCollective(&op)) {
+      loc = op.getLoc();
+      emitCollective(&op, loop);
     } else if (auto layers = dyn_cast<LayersOp>(op)) {
       emitLayers(layers);
     }
@@ -164,6 +234,13 @@ void EntryEmitter::emit(StringRef name) {
   sequence = extent(extents, "sequence");
   args = loadField(ptr, call, kCallArgs);
   arena = loadField(ptr, call, kCallArena);
+  entry.walk([&](Operation *op) {
+    if (description || !dist::isCollective(op))
+      return;
+    description = allocate(kCollectiveWords);
+    status = allocate(1);
+    LLVM::StoreOp::create(b, loc, i32(0), status);
+  });
   emitPrologue();
   emitBlock(entry.getBody().front(), {});
   loc = entry.getLoc();

@@ -24,6 +24,8 @@ namespace qwen::codegen {
 enum AbiField : int64_t {
   kCtxApi = 0,
   kApiParallelFor = 1,
+  kApiCollectiveStart = 2,
+  kApiCollectiveWait = 3,
   kApiLaunch = 4,
   kCallArgs = 0,
   kCallExtents = 1,
@@ -56,8 +58,9 @@ protected:
   virtual void emitPrologue() = 0;
   virtual void emitLaunch(kernel::LaunchOp launch,
                           const Arguments &arguments) = 0;
-  /// The entry's result (i32).
-  virtual Value emitStatus() { return i32(0); }
+  /// The entry's result (i32): the first error of a collective, or what a
+  /// target adds.
+  virtual Value emitStatus();
 
   Value constant(int64_t value);
   Value i32(int32_t value);
@@ -87,12 +90,20 @@ private:
 
   void emitBlock(mlir::Block &block, const LoopState &loop);
   void emitLayers(LayersOp layers);
+  /// Starts a collective and waits for it. After an error the runtime refuses
+  /// all others; the entry goes on to its end and returns the error.
+  void emitCollective(mlir::Operation *op, const LoopState &loop);
+  /// The number of elements that a device gives, with the actual extents.
+  Value collectiveCount(mlir::Operation *op);
   Arguments argumentsOf(kernel::LaunchOp launch, const LoopState &loop);
   Value index(kernel::LayerIndex kind, const LoopState &loop);
   Value pointer(kernel::BufferAttr buffer, const LoopState &loop);
   Value extent(Value extents, llvm::StringRef name);
 
   Value args, arena, batch, sequence;
+  /// Of entries with collectives: the description of one, and the first error.
+  Value description, status;
+  int64_t nextCollective = 0;
 };
 
 } // namespace qwen::codegen

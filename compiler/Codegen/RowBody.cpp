@@ -18,11 +18,11 @@ kernel::ReturnOp codegen::returnOf(kernel::FuncOp kernel) {
 LogicalResult codegen::checkBody(kernel::FuncOp kernel) {
   auto isArgument = [](Value value) { return isa<BlockArgument>(value); };
   for (Operation &op : kernel.getBody().front()) {
-    bool known =
-        isElementwise(&op) ||
-        isa<arith::ConstantOp, kernel::BroadcastOp, kernel::ReduceOp,
-            kernel::GatherOp, kernel::SliceOp, kernel::ConcatOp,
-            kernel::ElementOp, kernel::ScatterAddOp, kernel::ReturnOp>(op);
+    bool known = isElementwise(&op) ||
+                 isa<arith::ConstantOp, kernel::BroadcastOp, kernel::ReduceOp,
+                     kernel::GatherOp, kernel::SliceOp, kernel::ConcatOp,
+                     kernel::ElementOp, kernel::IotaOp, kernel::ScatterAddOp,
+                     kernel::ReturnOp>(op);
     if (!known)
       return op.emitError("a row-wise kernel cannot hold this op: ")
              << op.getName();

@@ -125,6 +125,23 @@ Value RowEval::evaluate(Value value, Index index, const Column *column,
     return k.load(type.getElementType(), k.argument(argument.getArgNumber()),
                   k.i64(offset));
   }
+  if (isa<kernel::IotaOp>(op)) {
+    // Of one dimension: the columns.
+    Type i32 = k.b.getI32Type();
+    auto narrow = [&](Value number) -> Value {
+      return arith::TruncIOp::create(k.b, k.loc, i32, number);
+    };
+    if (!column)
+      return narrow(index.back());
+    Value first = k.i64(column->offset);
+    if (column->variable)
+      first = k.addI(column->variable, first);
+    Value start = narrow(first);
+    if (!lanes)
+      return start;
+    return arith::AddIOp::create(k.b, k.loc, k.laneNumbers(lanes),
+                                 k.splat(start, lanes));
+  }
   if (auto slice = dyn_cast<kernel::SliceOp>(op)) {
     int64_t begin = slice.getBegin();
     if (column) {

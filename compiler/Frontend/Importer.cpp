@@ -480,6 +480,17 @@ qwen::importModel(MLIRContext &context, const ModelSpec &spec,
     mesh.push_back(
         b.getArrayAttr({b.getStringAttr(name), b.getI64IntegerAttr(size)}));
   (*module)->setAttr("qwen.mesh", b.getArrayAttr(mesh));
+  SmallVector<NamedAttribute> rules, dims;
+  for (const auto &[logical, axis] : spec.rules)
+    rules.push_back(b.getNamedAttr(logical, b.getStringAttr(axis)));
+  for (const auto &[name, dim] : spec.dims)
+    dims.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(dim.value)));
+  (*module)->setAttr(
+      "qwen.parallel",
+      b.getDictionaryAttr(
+          {b.getNamedAttr("dims", b.getDictionaryAttr(dims)),
+           b.getNamedAttr("rules", b.getDictionaryAttr(rules)),
+           b.getNamedAttr("zero", b.getI64IntegerAttr(spec.zero))}));
   b.setInsertionPointToStart(module->getBody());
   buildParams(b, spec);
   if (options.train && spec.optimizer.usesMuon())

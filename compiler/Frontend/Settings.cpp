@@ -160,9 +160,10 @@ void Resolver::readMesh() {
       if (entry.value.isNull())
         continue;
       std::string axis = string(entry.value, "parallel.rules." + entry.key);
-      if (llvm::is_contained(axes, axis))
+      // --mesh may still name these two.
+      if (llvm::is_contained(axes, axis) || axis == "data" || axis == "tensor")
         spec.rules[entry.key] = axis;
-      else if (axis != "data" && axis != "tensor")
+      else
         error(1004, entry.value.loc,
               "unknown mesh axis '" + axis + "' in parallel.rules" +
                   suggestNearest(axis, {"data", "tensor"}));

@@ -8,6 +8,7 @@
 #include "compiler/Fusion/KernelTypes.h"
 #include "compiler/Fusion/OpTable.h"
 #include "compiler/Fusion/Passes.h"
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -311,5 +312,9 @@ void FormKernels::runOnOperation() {
     rows = RowAnalysis();
     if (failed(runOnBlock(func.getBody().front())))
       return signalPassFailure();
+    func.walk([&](Operation *op) {
+      if (dist::isCollective(op) && rows.hasRows(op->getOperand(0)))
+        op->setAttr(dist::kRowsAttr, UnitAttr::get(&getContext()));
+    });
   }
 }

@@ -8,6 +8,7 @@
 #include "compiler/Fusion/KernelTypes.h"
 
 #include "compiler/Fusion/OpTable.h"
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -55,6 +56,8 @@ bool RowAnalysis::compute(Value value) {
     return hasRows(sourceOf(layers, result));
   if (auto reshape = dyn_cast<ReshapeOp>(op))
     return hasRows(reshape.getOperand());
+  if (dist::isCollective(op))
+    return hasRows(op->getOperand(0));
   const OpEntry *entry = lookupOp(op);
   if (!entry || (entry->staticResults >> result.getResultNumber() & 1))
     return false;

@@ -14,6 +14,7 @@ using namespace qwen::fusion;
 using kernel::Root;
 
 using Pair = std::pair<int8_t, int8_t>;
+static constexpr Pair kOnly[] = {{0, 0}};
 static constexpr Pair kSecond[] = {{1, 0}};
 static constexpr Pair kThird[] = {{2, 0}};
 static constexpr Pair kFourth[] = {{3, 0}};
@@ -43,6 +44,23 @@ static const OpEntry kTable[] = {
     {"qwen.rope_table", Root::Rowwise, Joins::Never, false, 0, {}},
     {"qwen.embedding", Root::Rowwise, Joins::Never, false, 0, {}},
     {"qwen.quantized_embedding", Root::Rowwise, Joins::Never, false, 0, {}},
+    {"dist.bias_add", Root::Rowwise, Joins::Rowwise, false, 0, {}},
+    {"dist.row_max", Root::Rowwise, Joins::Never, false, 0, {}},
+    {"dist.row_sum_exp", Root::Rowwise, Joins::Never, false, 0, {}},
+    {"dist.target_logit", Root::Rowwise, Joins::Never, false, 0, {}},
+    {"dist.better_logits", Root::Rowwise, Joins::Never, false, 0, {}},
+    {"dist.token_loss", Root::Rowwise, Joins::Never, false, kAll, {}},
+    {"dist.token_counts", Root::Rowwise, Joins::Never, false, kAll, {}},
+    {"dist.token_weights", Root::Rowwise, Joins::Never, false, 0, {}},
+    {"dist.token_loss_grad", Root::Rowwise, Joins::Never, false, 0, {}},
+    {"dist.accumulate", Root::Rowwise, Joins::Never, false, kAll, kSecond},
+    {"dist.sum_squares", Root::Rowwise, Joins::Never, false, kAll, {}},
+    {"dist.clear", Root::Rowwise, Joins::Never, false, kAll, kOnly},
+    {"dist.start", Root::Rowwise, Joins::Never, false, kAll, {}},
+    {"dist.local_ids", Root::Rowwise, Joins::Never, false, 0, {}},
+    {"dist.slice", Root::Block, Joins::Never, false, 0, {}},
+    {"dist.pack", Root::Block, Joins::Never, false, 0, {}},
+    {"dist.unpack", Root::Block, Joins::Never, false, 0, {}},
     {"qwen.adamw", Root::Rowwise, Joins::Never, false, kAll, kAdamW},
     {"qwen.muon_momentum", Root::Rowwise, Joins::Never, false, kAll, kMomentum},
     {"qwen.muon_normalize", Root::Rowwise, Joins::Never, false, kAll, {}},

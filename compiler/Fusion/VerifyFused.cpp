@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Fusion/Passes.h"
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Kernel/KernelDialect.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
@@ -28,7 +29,7 @@ struct VerifyFused : public qwen::impl::VerifyFusedBase<VerifyFused> {
       WalkResult result = func.walk([](Operation *op) {
         if (isa<func::FuncOp, func::ReturnOp, LayersOp, YieldOp, GetParamOp,
                 ReshapeOp, kernel::LaunchOp>(op) ||
-            op->hasTrait<OpTrait::ConstantLike>())
+            dist::isCollective(op) || op->hasTrait<OpTrait::ConstantLike>())
           return WalkResult::advance();
         op->emitOpError("is outside of a kernel after the fuse phase");
         return WalkResult::interrupt();

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Memory/Passes.h"
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -75,6 +76,9 @@ static SmallVector<NamedAttribute> described(Builder &b, DictionaryAttr attrs) {
   keep(entry::kStorage, "storage");
   keep(entry::kParam, "parameter");
   keep(entry::kOptional, "optional");
+  keep(dist::kShardingAttr, "sharding");
+  keep(dist::kAxesAttr, "axes");
+  keep(dist::kScaleAttr, "scale");
   return kept;
 }
 
@@ -101,14 +105,16 @@ void AssignSlots::runOnEntry(func::FuncOp func) {
     if (!isNew)
       return;
     auto param = getOperation().lookupSymbol<ParamOp>(op.getParam());
-    it->second =
-        slots.add({b.getNamedAttr("name", op.getParamAttr().getAttr()),
-                   b.getNamedAttr("role", b.getStringAttr(entry::kParameter)),
-                   b.getNamedAttr("storage", op.getStorageAttr()
-                                                 ? op.getStorageAttr()
-                                                 : b.getStringAttr("compute")),
-                   b.getNamedAttr("parameter", op.getParamAttr())},
-                  op.getType(), param.getLayers().value_or(1));
+    SmallVector<NamedAttribute> attrs = {
+        b.getNamedAttr("name", op.getParamAttr().getAttr()),
+        b.getNamedAttr("role", b.getStringAttr(entry::kParameter)),
+        b.getNamedAttr("storage", op.getStorageAttr()
+                                      ? op.getStorageAttr()
+                                      : b.getStringAttr("compute")),
+        b.getNamedAttr("parameter", op.getParamAttr())};
+    if (Attribute sharding = param->getAttr(dist::kShardingAttr))
+      attrs.push_back(b.getNamedAttr("sharding", sharding));
+    it->second = slots.add(attrs, op.getType(), param.getLayers().value_or(1));
   });
   for (unsigned r = 0; r < func.getNumResults(); ++r)
     if (!func.getResultAttr(r, entry::kAlias))

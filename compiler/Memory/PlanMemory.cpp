@@ -7,6 +7,7 @@
 
 #include "compiler/Memory/ArenaAllocator.h"
 #include "compiler/Memory/Passes.h"
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Kernel/KernelDialect.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
@@ -54,11 +55,13 @@ private:
   Place newBuffer(int64_t bytes, int64_t begin, int64_t end, Location loc,
                   bool saved = false);
   LogicalResult place(Value value, Place where);
+  void keepUntil(const Place &where, int64_t end);
 
   void placeArguments();
   LogicalResult placeReturned();
   LogicalResult planBlock(Block &block);
   LogicalResult planLaunch(kernel::LaunchOp launch);
+  void planCollective(Operation *op);
   LogicalResult planLayers(LayersOp layers);
   LogicalResult planCarried(LayersOp layers, unsigned i);
   LogicalResult planStates(LayersOp layers);
@@ -72,6 +75,8 @@ private:
   int64_t nextPosition = 0;
   SmallVector<ArenaBuffer> buffers;
   DenseMap<Value, Place> places;
+  /// Values whose place a loop has chosen.
+  llvm::DenseSet<Value> planned;
   DenseMap<Operation *, Place> workspaces;
   DenseMap<std::pair<StringAttr, Attribute>, int64_t> paramSlots;
 };
@@ -88,6 +93,12 @@ struct PlanMemory : public qwen::impl::PlanMemoryBase<PlanMemory> {
 };
 
 } // namespace
+
+/// Whether a kernel or a collective writes `value`.
+static bool isComputed(Value value) {
+  Operation *op = value.getDefiningOp();
+  return op && (isa<kernel::LaunchOp>(op) || dist::isCollective(op));
+}
 
 /// Bytes from one layer's slice of a stack in the arena to the next.
 static int64_t strideOf(Type slice) {
@@ -129,6 +140,12 @@ Place EntryPlanner::newBuffer(int64_t bytes, int64_t begin, int64_t end,
   Place where;
   where.buffer = buffers.size() - 1;
   return where;
+}
+
+/// Lengthens the life of the buffer at `where`.
+void EntryPlanner::keepUntil(const Place &where, int64_t end) {
+  if (where.space == Space::Arena)
+    buffers[where.buffer].end = std::max(buffers[where.buffer].end, end);
 }
 
 LogicalResult EntryPlanner::place(Value value, Place where) {
@@ -179,7 +196,7 @@ LogicalResult EntryPlanner::placeReturned() {
         return failure();
       continue;
     }
-    if (!value.getDefiningOp<kernel::LaunchOp>())
+    if (!isComputed(value))
       return ret->emitError("expected a kernel's result as output ") << i;
     Place where;
     where.space = Space::Slot;
@@ -200,8 +217,10 @@ LogicalResult EntryPlanner::planLaunch(kernel::LaunchOp launch) {
     int argument = callee.getInplaceArgument(i);
     if (argument >= 0) {
       Value operand = behindReshapes(launch.getOperands()[argument]);
-      if (failed(place(result, places.lookup(operand))))
+      Place where = places.lookup(operand);
+      if (failed(place(result, where)))
         return failure();
+      keepUntil(where, lastUse(result));
     } else if (!places.count(result)) {
       places[result] =
           newBuffer(tensorBytes(result.getType()), positions[launch].first,
@@ -214,6 +233,42 @@ LogicalResult EntryPlanner::planLaunch(kernel::LaunchOp launch) {
   return success();
 }
 
+/// Whether `value` is memory of the caller that the entry gives back changed.
+static bool isDonated(Value value) {
+  auto arg = dyn_cast<BlockArgument>(value);
+  if (!arg)
+    return false;
+  if (auto layers = dyn_cast<LayersOp>(arg.getOwner()->getParentOp()))
+    return llvm::is_contained(layers.getStateArgs(), value);
+  auto func = cast<func::FuncOp>(arg.getOwner()->getParentOp());
+  for (unsigned r = 0; r < func.getNumResults(); ++r)
+    if (auto alias = func.getResultAttrOfType<IntegerAttr>(r, entry::kAlias))
+      if (alias.getInt() == arg.getArgNumber())
+        return true;
+  return false;
+}
+
+/// The sum of an all_reduce takes the place of what nobody reads any more, or
+/// of a state; other collectives read one place and write another.
+void EntryPlanner::planCollective(Operation *op) {
+  Value operand = behindReshapes(op->getOperand(0)), result = op->getResult(0);
+  if (places.count(result))
+    return;
+  Place where = places.lookup(operand);
+  bool isState = where.space == Space::Slot && isDonated(operand);
+  bool isLast = isComputed(operand) && where.space == Space::Arena &&
+                operand.getParentBlock() == op->getBlock() &&
+                where.index == LayerIndex::None && !planned.contains(operand) &&
+                lastUse(operand) <= positions[op].second;
+  if (isa<dist::AllReduceOp>(op) && (isState || isLast)) {
+    places[result] = where;
+    keepUntil(where, lastUse(result));
+    return;
+  }
+  places[result] = newBuffer(tensorBytes(result.getType()), positions[op].first,
+                             lastUse(result), op->getLoc());
+}
+
 /// What goes from one iteration to the next: two places in turn, or, if every
 /// iteration saves it, its stack with one more slice.
 LogicalResult EntryPlanner::planCarried(LayersOp layers, unsigned i) {
@@ -222,8 +277,7 @@ LogicalResult EntryPlanner::planCarried(LayersOp layers, unsigned i) {
   Value arg = layers.getCarriedArgs()[i];
   Value next = behindReshapes(yield.getCarried()[i]);
   Value result = layers.getCarriedResults()[i];
-  if (!init.getDefiningOp<kernel::LaunchOp>() || !init.hasOneUse() ||
-      places.count(init))
+  if (!isComputed(init) || !init.hasOneUse() || places.count(init))
     return layers.emitError("carried value ")
            << i << " must be a kernel's result that nothing else reads";
 
@@ -252,6 +306,7 @@ LogicalResult EntryPlanner::planCarried(LayersOp layers, unsigned i) {
     return where;
   };
   places[init] = at(0, LayerIndex::None);
+  planned.insert(init);
   bool walks = !stacks.empty();
   places[arg] = at(0, walks ? LayerIndex::Layer : LayerIndex::Even);
   places[result] = at(stride * (walks ? count : count % 2), LayerIndex::None);
@@ -295,7 +350,7 @@ LogicalResult EntryPlanner::planLayers(LayersOp layers) {
     Value saved = behindReshapes(operand);
     if (places.count(stack))
       continue; // a carried value
-    if (!saved.getDefiningOp<kernel::LaunchOp>())
+    if (!isComputed(saved))
       return yield.emitError("a saved value must be computed by the iteration");
     int64_t stride = strideOf(saved.getType());
     Place where = newBuffer(stride * layers.getCount(), positions[layers].first,
@@ -331,6 +386,8 @@ LogicalResult EntryPlanner::planBlock(Block &block) {
     } else if (auto launch = dyn_cast<kernel::LaunchOp>(op)) {
       if (failed(planLaunch(launch)))
         return failure();
+    } else if (dist::isCollective(&op)) {
+      planCollective(&op);
     } else if (auto layers = dyn_cast<LayersOp>(op)) {
       if (failed(planLayers(layers)))
         return failure();
@@ -372,19 +429,27 @@ LogicalResult EntryPlanner::annotate(int64_t budget) {
     saved += buffer.saved ? buffer.bytes : 0;
   if (budget && bytes > budget)
     return overBudget(bytes, budget);
-  WalkResult result = func.walk([&](kernel::LaunchOp launch) {
+  WalkResult result = func.walk([&](Operation *op) {
+    auto launch = dyn_cast<kernel::LaunchOp>(op);
+    if (!launch && !dist::isCollective(op))
+      return WalkResult::advance();
     SmallVector<Attribute> attrs;
     for (Value value :
-         llvm::concat<Value>(SmallVector<Value>(launch.getOperands()),
-                             SmallVector<Value>(launch.getResults()))) {
+         llvm::concat<Value>(SmallVector<Value>(op->getOperands()),
+                             SmallVector<Value>(op->getResults()))) {
       auto it = places.find(behindReshapes(value));
       if (it == places.end()) {
-        launch.emitOpError("reads a tensor that has no place");
+        op->emitOpError("reads a tensor that has no place");
         return WalkResult::interrupt();
       }
       attrs.push_back(attribute(it->second));
     }
-    launch.setBuffersAttr(ArrayAttr::get(func.getContext(), attrs));
+    auto list = ArrayAttr::get(func.getContext(), attrs);
+    if (!launch) {
+      op->setAttr(dist::kBuffersAttr, list);
+      return WalkResult::advance();
+    }
+    launch.setBuffersAttr(list);
     auto workspace = workspaces.find(launch);
     if (workspace != workspaces.end())
       launch.setWorkspaceAttr(attribute(workspace->second));

@@ -14,7 +14,9 @@
 #include "compiler/Codegen/Targets.h"
 #include "compiler/Memory/Passes.h"
 #include "compiler/Sharding/Mesh.h"
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Qwen/Entry.h"
+#include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -148,6 +150,14 @@ static json::Array shapeOf(RankedTensorType type, llvm::StringRef role,
   return shape;
 }
 
+/// A list of sub-axes for each dimension.
+static json::Array describe(const dist::Sharding &sharding) {
+  json::Array dims;
+  for (const dist::Axes &axes : sharding.dims)
+    dims.push_back(json::Array(axes));
+  return dims;
+}
+
 static json::Object describeArgument(DictionaryAttr arg,
                                      DictionaryAttr extents) {
   auto text = [&](llvm::StringRef key) {
@@ -172,6 +182,20 @@ static json::Object describeArgument(DictionaryAttr arg,
   for (llvm::StringRef flag : {"donated", "optional"})
     if (arg.get(flag))
       object[flag] = true;
+  if (auto sharding = arg.getAs<dist::ShardingAttr>("sharding")) {
+    dist::Sharding lies = sharding.getSharding();
+    // Slots hold layers.
+    if (lies.dims.size() > static_cast<size_t>(type.getRank()))
+      lies.dims.erase(lies.dims.begin());
+    object["sharding"] = describe(lies);
+    if (!lies.partial.empty())
+      object["partial"] = json::Array(lies.partial);
+  }
+  if (role == dist::kMeshRole) {
+    object["axes"] =
+        json::Array(arg.getAs<DenseI64ArrayAttr>("axes").asArrayRef());
+    object["scale"] = number("scale");
+  }
   return object;
 }
 
@@ -223,6 +247,64 @@ static void addQuantizedStorages(json::Object &document) {
     }
 }
 
+/// What one device gives to collectives in one call of `entry`, by kind and
+/// mesh axes.
+static void describeCollectives(func::FuncOp entry, const dist::SubAxes &mesh,
+                                json::Array &list) {
+  struct Total {
+    int64_t bytes = 0, count = 0;
+  };
+  std::map<std::pair<std::string, std::vector<std::string>>, Total> totals;
+  entry.walk([&](Operation *op) {
+    if (!dist::isCollective(op))
+      return;
+    std::vector<std::string> axes;
+    for (int64_t axis : dist::axesOf(op))
+      if (!llvm::is_contained(axes, mesh[axis].axis))
+        axes.push_back(mesh[axis].axis);
+    int64_t count = 1;
+    if (auto layers = op->getParentOfType<LayersOp>())
+      count = layers.getCount();
+    Total &total = totals[{op->getName().stripDialect().str(), axes}];
+    total.count += count;
+    total.bytes += count * tensorBytes(op->getOperand(0).getType());
+  });
+  for (const auto &[key, total] : totals)
+    list.push_back(json::Object{{"entry", entry.getSymName()},
+                                {"kind", key.first},
+                                {"axes", json::Array(key.second)},
+                                {"bytes", total.bytes},
+                                {"count", total.count}});
+}
+
+static LogicalResult describeMesh(ModuleOp module, json::Object &document) {
+  FailureOr<Mesh> mesh = getMesh(module);
+  if (failed(mesh))
+    return failure();
+  dist::SubAxes axes = subAxesOf(*mesh);
+  json::Array list, collectives;
+  for (const dist::SubAxis &axis : axes)
+    list.push_back(json::Object{{"axis", axis.axis}, {"size", axis.size}});
+  document["mesh_axes"] = std::move(list);
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function->hasAttr(entry::kEntry))
+      describeCollectives(function, axes, collectives);
+  document["collectives"] = std::move(collectives);
+  for (json::Value &value : *document.getArray("parameters")) {
+    json::Object &parameter = *value.getAsObject();
+    auto op = module.lookupSymbol<ParamOp>(*parameter.getString("name"));
+    auto compute =
+        op ? op->getAttrOfType<dist::ShardingAttr>(kComputeAttr) : nullptr;
+    if (!compute)
+      continue;
+    auto storage = op->getAttrOfType<dist::ShardingAttr>(dist::kStorageAttr);
+    parameter["sharding"] =
+        json::Object{{"compute", describe(compute.getSharding())},
+                     {"storage", describe(storage.getSharding())}};
+  }
+  return success();
+}
+
 LogicalResult qwen::attachEntries(ModuleOp module) {
   FailureOr<json::Object> document = getManifest(module);
   if (failed(document))
@@ -233,6 +315,8 @@ LogicalResult qwen::attachEntries(ModuleOp module) {
       entries.push_back(describeEntry(function));
   (*document)["entries"] = std::move(entries);
   addQuantizedStorages(*document);
+  if (failed(describeMesh(module, *document)))
+    return failure();
   (*document)["memory"] = planMemory(*document);
   setManifest(module, std::move(*document));
   return success();
@@ -276,7 +360,8 @@ static StateBytes addUp(const json::Object &manifest,
     for (const json::Value &item : *entry.getArray("args")) {
       const json::Object &arg = *item.getAsObject();
       llvm::StringRef role = *arg.getString("role");
-      if (role == entry::kInput || role == entry::kOutput)
+      if (role == entry::kInput || role == entry::kOutput ||
+          role == dist::kMeshRole)
         continue;
       // Master and compute storage of the same type are the same memory.
       llvm::StringRef storage = arg.getString("storage").value_or("");

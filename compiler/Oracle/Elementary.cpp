@@ -7,6 +7,7 @@
 
 #include "compiler/Oracle/Elementary.h"
 
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Kernel/KernelDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -40,6 +41,7 @@ static const llvm::StringMap<Unary> &unaryOps() {
       {"arith.extf", identity},
       {"arith.truncf", identity},
       {"arith.sitofp", identity},
+      {"arith.fptosi", [](double x) { return std::trunc(x); }},
       {"arith.uitofp", identity},
       {"arith.extui", identity},
       {"math.exp", [](double x) { return std::exp(x); }},
@@ -348,6 +350,37 @@ static Tensor element(kernel::ElementOp op, const Tensor &x) {
   return result;
 }
 
+/// Reads a tensor as [before dim][parts][rest] and writes it as [parts][before
+/// dim][rest], or the other way round.
+static Tensor movePart(Operation *op, const Tensor &x, int64_t dim,
+                       int64_t parts, bool toFront) {
+  Tensor result(resultType(op));
+  dim = x.type.getRank() - 1 - dim;
+  int64_t rest = strides(x.type.getShape())[dim] * x.dim(dim) / parts;
+  int64_t before = x.size() / (rest * parts);
+  for (int64_t b = 0; b < before; ++b)
+    for (int64_t p = 0; p < parts; ++p)
+      for (int64_t i = 0; i < rest; ++i) {
+        int64_t apart = (p * before + b) * rest + i;
+        int64_t together = (b * parts + p) * rest + i;
+        result.values[toFront ? apart : together] =
+            x.values[toFront ? together : apart];
+      }
+  return result;
+}
+
+static Tensor distSlice(dist::SliceOp op, const Tensor &x,
+                        const Tensor &index) {
+  Tensor result(resultType(op));
+  int64_t dim = x.type.getRank() - 1 - op.getDim();
+  int64_t inner = strides(x.type.getShape())[dim];
+  int64_t width = result.dim(dim) * inner, stride = x.dim(dim) * inner;
+  for (int64_t i = 0; i < result.size(); ++i)
+    result.values[i] =
+        x.values[i / width * stride + index.values[0] * width + i % width];
+  return result;
+}
+
 //===----------------------------------------------------------------------===//
 // All of them
 //===----------------------------------------------------------------------===//
@@ -384,5 +417,11 @@ FailureOr<Tensor> oracle::evaluate(Operation *op, Operands in) {
     return iota(x);
   if (auto x = dyn_cast<kernel::ElementOp>(op))
     return element(x, *in[0]);
+  if (auto x = dyn_cast<dist::SliceOp>(op))
+    return distSlice(x, *in[0], *in[1]);
+  if (auto x = dyn_cast<dist::PackOp>(op))
+    return movePart(op, *in[0], x.getDim(), x.getParts(), true);
+  if (auto x = dyn_cast<dist::UnpackOp>(op))
+    return movePart(op, *in[0], x.getDim(), x.getParts(), false);
   return op->emitOpError("is no elementary op that the oracle computes");
 }

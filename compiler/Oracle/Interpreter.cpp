@@ -8,6 +8,7 @@
 #include "compiler/Oracle/Interpreter.h"
 
 #include "compiler/Oracle/Elementary.h"
+#include "dialects/Dist/DistDialect.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -46,6 +47,12 @@ LogicalResult Interpreter::runBlock(Block &block) {
       done = runCall(call);
     } else if (auto param = dyn_cast<GetParamOp>(op)) {
       done = readParameter(param);
+    } else if (collectives && dist::isCollective(&op)) {
+      FailureOr<Tensor> result =
+          collectives->run(&op, values.find(op.getOperand(0))->second);
+      if (succeeded(result))
+        values[op.getResult(0)] = std::move(*result);
+      done = result;
     } else if (auto view = dyn_cast<ReshapeOp>(op)) {
       values[view.getResult()] =
           reshape(values.at(view.getOperand()), view.getType());

@@ -45,12 +45,23 @@ public:
                                       llvm::ArrayRef<Tensor> results) = 0;
 };
 
+/// Carries out the collectives of a device.
+class CollectiveHandler {
+public:
+  virtual ~CollectiveHandler() = default;
+  /// What this device gets from `op`, to which it gives `tensor`.
+  virtual mlir::FailureOr<Tensor> run(mlir::Operation *op,
+                                      const Tensor &tensor) = 0;
+};
+
 /// Runs functions of a module after makeElementary.
 class Interpreter {
 public:
   Interpreter(mlir::ModuleOp module, const Parameters &parameters,
-              LaunchObserver *observer = nullptr)
-      : symbols(module), parameters(parameters), observer(observer) {}
+              LaunchObserver *observer = nullptr,
+              CollectiveHandler *collectives = nullptr)
+      : symbols(module), parameters(parameters), observer(observer),
+        collectives(collectives) {}
 
   /// The results of `func`; fails with a diagnostic on an op it does not know.
   mlir::FailureOr<std::vector<Tensor>> run(mlir::func::FuncOp func,
@@ -71,6 +82,7 @@ private:
   mlir::SymbolTable symbols;
   const Parameters &parameters;
   LaunchObserver *observer;
+  CollectiveHandler *collectives;
   Values values;
   LoopPosition loop;
   int callDepth = 0;

@@ -16,6 +16,7 @@
 #include "compiler/Module/LowerToLLVM.h"
 #include "compiler/Remat/Passes.h"
 #include "compiler/Sharding/Passes.h"
+#include "dialects/Dist/DistDialect.h"
 #include "dialects/Kernel/KernelDialect.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -48,7 +49,7 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     pm.addPass(createVerifyAutodiff());
     return;
   case Phase::Shard:
-    pm.addPass(createImportMesh());
+    buildShardPasses(pm);
     pm.addPass(createVerifyShard());
     return;
   case Phase::Remat:
@@ -90,7 +91,7 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
 }
 
 void qwen::registerQwenDialects(DialectRegistry &registry) {
-  registry.insert<QwenDialect, kernel::KernelDialect>();
+  registry.insert<QwenDialect, kernel::KernelDialect, dist::DistDialect>();
   registerCodegenDialects(registry);
 }
 

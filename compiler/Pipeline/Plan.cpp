@@ -16,7 +16,6 @@
 namespace json = llvm::json;
 
 json::Object qwen::makePlan(const json::Object &manifest) {
-  // A mesh of one has no collectives; `shard` refuses any other.
   return json::Object{
       {"model", *manifest.get("name")},
       {"parameters", *manifest.get("num_parameters")},
@@ -24,7 +23,7 @@ json::Object qwen::makePlan(const json::Object &manifest) {
       {"flops_per_token", *manifest.get("flops_per_token")},
       {"mesh", *manifest.get("mesh")},
       {"device", *manifest.get("memory")},
-      {"collectives", json::Array{}}};
+      {"collectives", *manifest.get("collectives")}};
 }
 
 static std::string withUnit(int64_t bytes) {
@@ -80,5 +79,18 @@ void qwen::printPlan(const json::Object &plan, llvm::raw_ostream &os) {
       line(std::string("  ") + part, withUnit(*bytes.getInteger(part)));
   }
   line("host", withUnit(*device.getInteger("host")));
-  os << "no collectives\n";
+  const json::Array &collectives = *plan.getArray("collectives");
+  if (collectives.empty())
+    os << "no collectives\n";
+  for (const json::Value &value : collectives) {
+    const json::Object &item = *value.getAsObject();
+    std::string name =
+        (*item.getString("entry") + ": " + *item.getString("kind") + " over ")
+            .str();
+    for (const json::Value &axis : *item.getArray("axes"))
+      name += (name.back() == ' ' ? "" : ",") + axis.getAsString()->str();
+    os << llvm::formatv("{0,-44} {1,6} x, {2}\n", name,
+                        *item.getInteger("count"),
+                        withUnit(*item.getInteger("bytes")));
+  }
 }

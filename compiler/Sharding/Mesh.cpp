@@ -12,6 +12,28 @@
 
 using namespace mlir;
 
+qwen::dist::SubAxes qwen::subAxesOf(const Mesh &mesh) {
+  dist::SubAxes result;
+  for (const auto &[name, size] : mesh) {
+    int64_t rest = size;
+    size_t first = result.size();
+    for (int64_t factor = 2; rest > 1; ++factor)
+      for (; rest % factor == 0; rest /= factor)
+        result.push_back({name, factor});
+    std::reverse(result.begin() + first, result.end());
+  }
+  return result;
+}
+
+qwen::dist::Axes qwen::subAxesOf(llvm::StringRef name,
+                                 const dist::SubAxes &axes) {
+  dist::Axes numbers;
+  for (size_t i = 0; i < axes.size(); ++i)
+    if (axes[i].axis == name)
+      numbers.push_back(i);
+  return numbers;
+}
+
 void qwen::setMesh(ModuleOp module, const Mesh &mesh) {
   Builder builder(module.getContext());
   SmallVector<Attribute> axes;

@@ -15,16 +15,78 @@ include "mlir/Pass/PassBase.td"
 //===----------------------------------------------------------------------===//
 
 def ImportMesh : Pass<"import-mesh", "::mlir::ModuleOp"> {
-  let summary = "takes the device mesh from the module and checks it";
+  let summary = "says how parameters, inputs and states lie on the mesh";
+  let dependentDialects = ["::qwen::dist::DistDialect"];
   let description = [{
     The module's attribute `qwen.mesh` is a list of axes, outermost first, each a
-    name and a size. A module without it gets `[["data", 1]]`. A mesh of more
-    than one device is an error: nothing partitions a model yet. On a mesh of one all
-    shapes are local already.
+    name and a size. A module without it gets `[["data", 1]]`. `qwen.parallel` has the
+    rules from logical axes to mesh axes (by default heads, kv_heads, ffn and vocab over tensor, batch over
+    data) and the level of ZeRO. A dimension takes the longest prefix of its axis's prime
+    sub-axes that divides it; over the others devices hold copies, which a remark says. Query
+    heads are split within a group only where there is one group to a device.
 
-    ```mlir
-    module attributes {qwen.mesh = [["data", 1], ["tensor", 1]]} { ... }
-    ```
+    Parameters get three shardings: `dist.compute` (how ops read them), `dist.storage` (how optimizer
+    state lies: with ZeRO over the batch's axis too) and `dist.sharding` (how they are kept: as `compute`, from ZeRO-3
+    on as `storage`). On a mesh of one device nothing is written.
+  }];
+}
+
+def InsertReshards : Pass<"insert-reshards", "::mlir::ModuleOp"> {
+  let summary = "says where the sharding of a value changes";
+  let dependentDialects = ["::qwen::dist::DistDialect"];
+  let description = [{
+    A `dist.reshard` wherever an op wants an operand otherwise than it lies. Parameters that are stored
+    split are gathered behind `qwen.get_param`, in every iteration anew. A gradient that lies otherwise
+    than the sum it belongs to is added up apart and joins the sum behind its reshard.
+  }];
+}
+
+def PackCollectives : Pass<"pack-collectives", "::mlir::ModuleOp"> {
+  let summary = "makes collectives work on ranges of memory";
+  let dependentDialects = ["::qwen::dist::DistDialect"];
+  let description = [{
+    Where a collective cuts or joins a dimension that is not the outermost one, `dist.pack` and
+    `dist.unpack` bring blocks together and apart.
+  }];
+}
+
+def Partition : Pass<"partition", "::mlir::ModuleOp"> {
+  let summary = "turns logical tensors into those of one device";
+  let dependentDialects = ["::qwen::dist::DistDialect"];
+  let description = [{
+    Types become local; a `dist.reshard` becomes the collectives that `planReshard` finds. Ids of rows of a
+    split table count from the device's first row; where a device's place on the mesh is needed it is an argument of role
+    `mesh`.
+  }];
+}
+
+def PropagateShardings : Pass<"propagate-shardings", "::mlir::ModuleOp"> {
+  let summary = "finds how every value lies on the mesh";
+  let dependentDialects = ["::qwen::dist::DistDialect"];
+  let description = [{
+    In program order, from parameters, inputs and states, by the ops' rules (the table of
+    `ShardingRules.cpp`). A result that lacks a factor which is split is a partial sum; it is
+    added up before the first op that is not linear in it. Over which sub-axes a gradient is partial follows
+    from the ops that add to it.
+  }];
+}
+
+def ReduceGradients : Pass<"reduce-gradients", "::mlir::ModuleOp"> {
+  let summary = "adds up the devices' gradients at the start of the optimizer's step";
+  let dependentDialects = ["::qwen::dist::DistDialect"];
+  let description = [{
+    Micro steps leave sums of a device's own rows. With ZeRO a device keeps only the part of the
+    sum that it updates. From ZeRO-2 on gradients are added up in micro steps, and there is nothing to do.
+  }];
+}
+
+def SplitBlocks : Pass<"split-blocks", "::mlir::ModuleOp"> {
+  let summary = "takes ops apart whose sums go over devices";
+  let dependentDialects = ["::qwen::dist::DistDialect"];
+  let description = [{
+    `qwen.linear_cross_entropy` and its gradient on a split vocabulary become the logits, their largest, the
+    softmax's denominator and the target's logit, which devices combine. A bias of a
+    `qwen.linear` whose input is split is added behind the sum.
   }];
 }
 
@@ -35,9 +97,9 @@ def ImportMesh : Pass<"import-mesh", "::mlir::ModuleOp"> {
 def VerifyShard : Pass<"verify-shard", "::mlir::ModuleOp"> {
   let summary = "checks what must be true after `shard`";
   let description = [{
-    There is a mesh of one device, and shapes are local: a global mesh has not
-    been left behind. All ranks see one total order of collectives, which on one device
-    means that there is none: an op of a dialect `dist` is an error.
+    Shapes are those of one device: no `dist.reshard` and no annotation is left. Collectives stand in
+    entries and their layers alone, so that all devices run the same ones in one order. A mesh of
+    one device has none.
   }];
 }
 

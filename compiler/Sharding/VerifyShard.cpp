@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/Sharding/Annotations.h"
 #include "compiler/Sharding/Mesh.h"
 #include "compiler/Sharding/Passes.h"
 
@@ -15,6 +16,7 @@ namespace qwen {
 
 using namespace mlir;
 using namespace qwen;
+using namespace qwen::dist;
 
 namespace {
 struct VerifyShard : qwen::impl::VerifyShardBase<VerifyShard> {
@@ -23,20 +25,31 @@ struct VerifyShard : qwen::impl::VerifyShardBase<VerifyShard> {
     FailureOr<Mesh> mesh = getMesh(module);
     if (failed(mesh))
       return signalPassFailure();
-    int64_t devices = 1;
-    for (const auto &[name, size] : *mesh)
-      devices *= size;
-    if (devices != 1) {
-      module.emitError("expected local shapes for one device, got a mesh of ")
-          << devices;
-      return signalPassFailure();
-    }
-    WalkResult result = module.walk([](Operation *op) {
-      if (op->getName().getDialectNamespace() != "dist")
+    int64_t axes = subAxesOf(*mesh).size();
+    WalkResult result = module.walk([&](Operation *op) {
+      if (isa<ReshardOp>(op) || op->hasAttr(kOperandsAttr)) {
+        op->emitError("expected local shapes, got a tensor of the whole mesh");
+        return WalkResult::interrupt();
+      }
+      if (op->getName().getDialectNamespace() == "dist" && axes == 0) {
+        op->emitError("expected no collective on a mesh of one device, got ")
+            << op->getName();
+        return WalkResult::interrupt();
+      }
+      if (!isCollective(op))
         return WalkResult::advance();
-      op->emitError("expected no collective on a mesh of one device, got ")
-          << op->getName();
-      return WalkResult::interrupt();
+      for (int64_t axis : axesOf(op))
+        if (axis < 0 || axis >= axes) {
+          op->emitError("expected sub-axes below ") << axes << ", got " << axis;
+          return WalkResult::interrupt();
+        }
+      // Loops are entered by all devices alike; nothing else has a body.
+      if (!isa<LayersOp>(op->getParentOp()) &&
+          !isa<FunctionOpInterface>(op->getParentOp())) {
+        op->emitError("expected a collective in an entry or its layers");
+        return WalkResult::interrupt();
+      }
+      return WalkResult::advance();
     });
     if (result.wasInterrupted())
       signalPassFailure();

@@ -37,6 +37,13 @@ inline constexpr llvm::StringLiteral kStorageAttr = "dist.storage";
 inline constexpr llvm::StringLiteral kAxesAttr = "dist.axes";
 inline constexpr llvm::StringLiteral kScaleAttr = "dist.scale";
 
+/// The role of such arguments: a number that depends on the device alone.
+inline constexpr llvm::StringLiteral kMeshRole = "mesh";
+/// On collectives, from `fuse` on: batch and sequence lead, of actual sizes.
+inline constexpr llvm::StringLiteral kRowsAttr = "kernel.rows";
+/// On collectives, from `memory` on: the places of operand and result.
+inline constexpr llvm::StringLiteral kBuffersAttr = "kernel.buffers";
+
 /// Whether `op` communicates.
 bool isCollective(mlir::Operation *op);
 /// The sub-axes of a collective.

@@ -9,6 +9,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Oracle/Checks.h"
+#include "compiler/Oracle/VirtualMesh.h"
+#include "dialects/Dist/DistDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/MLIRContext.h"
@@ -55,9 +57,12 @@ static cl::opt<Precision> precision(
     cl::cat(category));
 static cl::opt<double>
     tolerance("tolerance", cl::init(1e-6),
-              cl::desc("of --check-values and --check-gradient, relative "
+              cl::desc("of --check-values, -gradient and -mesh, relative "
                        "(default 1e-6)"),
               cl::cat(category));
+
+static cl::opt<bool> fused("fused", cl::cat(category),
+                           cl::desc("--check-mesh: in kernels"));
 
 namespace {
 enum class Action {
@@ -66,7 +71,8 @@ enum class Action {
   CheckValues,
   CheckGradient,
   CheckFusion,
-  CheckMemory
+  CheckMemory,
+  CheckMesh
 };
 } // namespace
 
@@ -84,7 +90,10 @@ static cl::opt<Action> action(
         clEnumValN(Action::CheckFusion, "check-fusion",
                    "run before and after form-kernels: bitwise the same"),
         clEnumValN(Action::CheckMemory, "check-memory",
-                   "run with the planned buffers: every operand in its place")),
+                   "run with the planned buffers: every operand in its place"),
+        clEnumValN(Action::CheckMesh, "check-mesh",
+                   "run on every device of the module's mesh: the same as on "
+                   "one")),
     cl::cat(category));
 
 static llvm::raw_ostream &error() { return llvm::errs() << "error: "; }
@@ -200,6 +209,22 @@ static LogicalResult checkPlan(ModuleOp module, StringRef name,
   return success();
 }
 
+static LogicalResult checkDevices(ModuleOp module, StringRef name,
+                                  const InputGenerator &inputs) {
+  FailureOr<MeshReport> report =
+      checkMesh(module, name, precision, fused, inputs);
+  if (failed(report))
+    return failure();
+  bool good = report->difference <= tolerance;
+  llvm::outs() << name << ": " << (good ? "the same" : "WRONG") << " on "
+               << report->devices << " devices, difference "
+               << llvm::format("%.1e", report->difference) << " in "
+               << report->worst << '\n';
+  for (const auto &[collective, count] : report->collectives)
+    llvm::outs() << name << ":   " << collective << ": " << count << '\n';
+  return success(good);
+}
+
 static LogicalResult checkEqual(ModuleOp module, StringRef name,
                                 const InputGenerator &inputs) {
   if (failed(checkValues(module, name, precision, tolerance, inputs)))
@@ -222,6 +247,8 @@ static LogicalResult runOne(ModuleOp module, StringRef name,
     return checkFused(module, name, inputs);
   case Action::CheckMemory:
     return checkPlan(module, name, inputs);
+  case Action::CheckMesh:
+    return checkDevices(module, name, inputs);
   }
   llvm_unreachable("unknown action");
 }
@@ -267,8 +294,8 @@ int main(int argc, char **argv) {
                               "runs functions of model ops: the oracle of "
                               "tests\n");
   DialectRegistry registry;
-  registry.insert<QwenDialect, kernel::KernelDialect, arith::ArithDialect,
-                  math::MathDialect, func::FuncDialect>();
+  registry.insert<QwenDialect, kernel::KernelDialect, dist::DistDialect,
+                  arith::ArithDialect, math::MathDialect, func::FuncDialect>();
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
   context.printOpOnDiagnostic(false);

@@ -14,6 +14,7 @@
 #include "compiler/Codegen/Passes.h"
 #include "compiler/Codegen/Targets.h"
 #include "compiler/Frontend/Importer.h"
+#include "compiler/Frontend/Node.h"
 #include "compiler/Module/GpuImages.h"
 #include "compiler/Module/Manifest.h"
 #include "compiler/Module/SharedObject.h"
@@ -147,6 +148,15 @@ bool Driver::importModelFile() {
   }
   if (!options.mesh.empty())
     spec->mesh = options.mesh;
+  std::vector<std::string> known;
+  for (const auto &[logical, axis] : spec->rules)
+    known.push_back(axis);
+  for (const auto &[axis, size] : spec->mesh)
+    if (size > 1 && !llvm::is_contained(known, axis))
+      return fail(Twine(options.mesh.empty() ? "parallel.mesh" : "--mesh") +
+                      ": no rule splits anything over the axis '" + axis + "'" +
+                      suggestNearest(axis, known),
+                  2207);
   ImportOptions import;
   import.train = options.train;
   import.infer = options.infer;
@@ -396,7 +406,7 @@ bool Driver::printPlanDocument() {
   if (failed(manifest))
     return false;
   for (const char *key : {"name", "num_parameters", "num_embedding_parameters",
-                          "flops_per_token", "mesh", "memory"})
+                          "flops_per_token", "mesh", "memory", "collectives"})
     if (!manifest->get(key))
       return fail(Twine("the attribute qwen.manifest lacks ") + key, 2301);
   llvm::json::Object plan = makePlan(*manifest);

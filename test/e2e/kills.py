@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-STEPS, EVERY = 150, 10
+STEPS, EVERY = 400, 10
 STATE = ("model.safetensors", "optimizer.safetensors", "trainer.json")
 
 
@@ -79,8 +79,9 @@ def kill_often(module, data, out, kills, seconds):
     random.seed(20)
     inside = 0
     for number in range(kills):
-        # Half of the kills wait for a save that is under way.
-        delay = random.uniform(0, 0.3 + 1.2 * seconds / kills)
+        # Half of the kills wait for a save that is under way; all delays together
+        # are shorter than the run.
+        delay = random.uniform(0, 0.8 * seconds / kills)
         process = subprocess.Popen(command(module, data, out), stdin=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
         begun = time.monotonic()

@@ -243,7 +243,8 @@ static void addQuantizedStorages(json::Object &document) {
       json::Object *known =
           storage ? storages.lookup(*arg.getString("name")) : nullptr;
       if (known && !known->get(*storage))
-        (*known)[*storage] = json::Object{{"dtype", *arg.getString("dtype")}};
+        (*known)[storage->str()] =
+            json::Object{{"dtype", arg.getString("dtype")->str()}};
     }
 }
 
@@ -480,7 +481,9 @@ static json::Object arenaBytes(const json::Object &document) {
   json::Object bytes;
   for (const json::Value &value : *document.getArray("entries")) {
     const json::Object &entry = *value.getAsObject();
-    bytes[*entry.getString("name")] = *entry.getInteger("arena_bytes");
+    // A key that is a string of its own: a reference would outlive the
+    // document.
+    bytes[entry.getString("name")->str()] = *entry.getInteger("arena_bytes");
   }
   return bytes;
 }

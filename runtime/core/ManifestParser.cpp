@@ -504,6 +504,16 @@ Expected<Manifest> qrt::parseManifest(std::string_view text,
                      "compile the model again with the qwenc of this release",
                      sameFormat ? "ABI" : "manifest", sameFormat ? abi : format,
                      sameFormat ? QRT_ABI_VERSION : 1);
+  // Shapes of such a module are those of one of its devices.
+  int64_t devices = 1;
+  if (error.empty())
+    for (auto &[axis, unused] : root.at("mesh").raw().items())
+      devices *= root.at("mesh").at(axis.c_str()).integer(1, 1 << 16);
+  if (error.empty() && devices != 1)
+    return makeError(6017, where,
+                     "the module is compiled for a mesh of {} devices, this "
+                     "qwen-rt runs one; compile it with --mesh 1x1",
+                     devices);
   if (error.empty())
     readDocument(root, manifest);
   if (!error.empty())

@@ -64,6 +64,13 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn) {
     return fn.emitError("a contract kernel needs a product"), failure();
   c.results = cast<kernel::ReturnOp>(fn.getBody().front().getTerminator());
   Value lhs = c.product.getLhs(), rhs = c.product.getRhs();
+  if (rhs.getDefiningOp<arith::SIToFPOp>() ||
+      rhs.getDefiningOp<kernel::UnpackInt4Op>())
+    return c.product.emitError(
+               "no GPU code reads quantized weights yet: kernel ")
+               << fn.getSymName()
+               << "; compile with infer.weights=bf16 [Q2401]",
+           failure();
   if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(rhs))
     return c.product.emitError("a product's operands must be in memory"),
            failure();

@@ -90,3 +90,73 @@ Expected<EvalResult> qrt::evaluate(Session &session, Batches &data,
   }
   return result;
 }
+
+bool qrt::infersFromQuantizedWeights(const Manifest &manifest) {
+  int index = manifest.findEntry("logits");
+  if (index < 0)
+    return false;
+  const auto &args = manifest.entries[index].args;
+  return std::any_of(args.begin(), args.end(), [](const ArgInfo &arg) {
+    return arg.role == ArgRole::Parameter && arg.storage.rfind("int", 0) == 0;
+  });
+}
+
+/// What one token's logits say of its target.
+static void addToken(const float *logits, int64_t vocab, int32_t target,
+                     double &nats, bool &correct) {
+  const float *best = std::max_element(logits, logits + vocab);
+  double sum = 0;
+  for (int64_t v = 0; v < vocab; ++v)
+    sum += std::exp(logits[v] - *best);
+  nats = std::log(sum) + double(*best) - double(logits[target]);
+  correct = best - logits == target;
+}
+
+Expected<EvalResult> qrt::evaluateLogits(Session &session, Batches &data,
+                                         int64_t sequence,
+                                         const EvalOptions &options,
+                                         const ParallelTasks &parallel) {
+  QRT_ASSIGN_OR_RETURN(EntryCall call, session.prepare("logits"));
+  int64_t vocab = session.manifest().vocab(), total = data.sequences();
+  std::vector<int32_t> tokens(sequence), targets(sequence);
+  std::vector<float> logits(sequence * vocab);
+  std::vector<double> nats(sequence);
+  std::vector<char> correct(sequence);
+  call.bindInput("tokens", tokens.data());
+  call.bindOutput("logits", logits.data());
+  call.setExtent("batch", 1);
+  call.setExtent("sequence", sequence);
+  EvalResult result;
+  for (int64_t row = 0; row < total; ++row) {
+    if (stopSignal()) {
+      result.stopped = true;
+      break;
+    }
+    QRT_RETURN_IF_ERROR(
+        data.fetch(row, 1, {tokens.data(), targets.data(), nullptr}));
+    QRT_RETURN_IF_ERROR(call.run());
+    parallel(sequence, [&](int64_t i) {
+      bool hit = false;
+      nats[i] = 0;
+      if (targets[i] >= 0)
+        addToken(&logits[i * vocab], vocab, targets[i], nats[i], hit);
+      correct[i] = hit;
+    });
+    for (int64_t i = 0; i < sequence; ++i) {
+      if (targets[i] < 0)
+        continue;
+      result.nats += nats[i];
+      ++result.tokens;
+      result.correct += correct[i];
+      auto id = static_cast<size_t>(targets[i]);
+      uint32_t bytes =
+          id < options.byteLengths.size() ? options.byteLengths[id] : 0;
+      result.bytes += bytes;
+      if (bytes > 0)
+        result.textNats += nats[i];
+    }
+    if (options.progress)
+      options.progress(row + 1, total);
+  }
+  return result;
+}

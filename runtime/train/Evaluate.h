@@ -10,6 +10,7 @@
 
 #include "runtime/core/Session.h"
 #include "runtime/train/Batches.h"
+#include "runtime/weights/Parameters.h"
 
 #include <optional>
 #include <vector>
@@ -46,6 +47,17 @@ struct EvalOptions {
 /// Runs eval_loss over the sequences in their order.
 Expected<EvalResult> evaluate(Session &session, Batches &data,
                               const EvalOptions &options);
+
+/// The same by the entry `logits`, which reads weights as inference does (also
+/// quantized), one sequence of `sequence` tokens at a time. Losses of tokens
+/// are found from the logits, in f64; `parallel` spreads them over threads.
+Expected<EvalResult> evaluateLogits(Session &session, Batches &data,
+                                    int64_t sequence,
+                                    const EvalOptions &options,
+                                    const ParallelTasks &parallel);
+
+/// Whether inference reads weights in another form than training.
+bool infersFromQuantizedWeights(const Manifest &manifest);
 
 } // namespace qrt
 

@@ -98,6 +98,11 @@ def generated(module, weights):
                           "--ignore-eos", "--json"))["ids"]
 
 
+def evaluated(module, weights, work):
+    return json.loads(run("qwen-rt", "eval", module, "--weights", weights, "--data",
+                          os.path.join(work, "data", "val.bin"), "--json"))
+
+
 def check(form, dtype, compile_, plain, weights, work):
     module = compile_(form, dtype)
     want = logits_of(plain, "random:5", work)
@@ -119,6 +124,14 @@ def check(form, dtype, compile_, plain, weights, work):
     if dtype == "f32":
         # Long prompts are products of many rows, each new token one of one row.
         assert generated(module, exact) == generated(plain, exact)
+        # An evaluation measures the weights that inference reads.
+        want, got = (evaluated(each, exact, work) for each in (plain, module))
+        assert got["tokens"] == want["tokens"] > 0
+        assert abs(got["loss"] - want["loss"]) < 1e-5 * want["loss"], (got, want)
+        assert abs(got["accuracy"] - want["accuracy"]) < 1e-3
+        assert abs(got["bits_per_byte"] - want["bits_per_byte"]) < 1e-4
+        rounded = evaluated(module, "random:5", work)["loss"]
+        assert rounded != evaluated(plain, "random:5", work)["loss"]
     return module, exact, tensors
 
 

@@ -33,6 +33,8 @@ Expected<int> runEval(const EvalCommandOptions &options,
                      "the module has no entry point 'eval_loss'; compile it "
                      "with --for train");
   int64_t sequence = manifest.entries[index].maxExtent("sequence");
+  // What inference will read is what is measured.
+  bool quantized = infersFromQuantizedWeights(manifest);
   std::vector<DataEntry> entries;
   for (const std::string &file : options.data)
     entries.push_back({file, 0, idWidth(options.dataType)});
@@ -41,8 +43,9 @@ Expected<int> runEval(const EvalCommandOptions &options,
   QRT_RETURN_IF_ERROR(openWeights(model, options.weights));
   QRT_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer,
                        findTokenizer(model, options.tokenizer));
-  QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
-                       createSession(model, {"eval_loss"}));
+  QRT_ASSIGN_OR_RETURN(
+      std::unique_ptr<Session> session,
+      createSession(model, {quantized ? "logits" : "eval_loss"}));
   ReadingOrder order(dataset);
   EvalOptions evaluation;
   evaluation.byteLengths = byteLengthsOf(tokenizer.get(), manifest.vocab());
@@ -52,7 +55,10 @@ Expected<int> runEval(const EvalCommandOptions &options,
   };
   catchStopSignals();
   QRT_ASSIGN_OR_RETURN(EvalResult result,
-                       evaluate(*session, order, evaluation));
+                       quantized ? evaluateLogits(*session, order, sequence,
+                                                  evaluation,
+                                                  parallelTasks(*model.device))
+                                 : evaluate(*session, order, evaluation));
   progress.finish();
   if (result.stopped)
     return exitStatusOfSignal(stopSignal());

@@ -248,6 +248,9 @@ Value ElementBuilder::constantTable(DenseElementsAttr elements) {
 Value ElementBuilder::widen(Value value) {
   if (elementType(value).isF32())
     return value;
+  if (elementType(value).isInteger())
+    return arith::SIToFPOp::create(b, loc, typeLike(f32(), value.getType()),
+                                   value);
   if (!elementType(value).isBF16())
     return arith::ExtFOp::create(b, loc, typeLike(f32(), value.getType()),
                                  value);

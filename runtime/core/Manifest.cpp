@@ -48,6 +48,16 @@ int64_t ParameterInfo::elementsPerLayer(std::string_view storage) const {
   return all;
 }
 
+bool Manifest::readsQuantizedWeights(std::string_view name) const {
+  int index = findEntry(name);
+  if (index < 0)
+    return false;
+  const std::vector<ArgInfo> &args = entries[index].args;
+  return std::any_of(args.begin(), args.end(), [](const ArgInfo &arg) {
+    return arg.storage == "int8" || arg.storage == "int4";
+  });
+}
+
 const ArgInfo *EntryInfo::findArg(ArgRole role, std::string_view name) const {
   for (const ArgInfo &arg : args)
     if (arg.role == role && arg.name == name)

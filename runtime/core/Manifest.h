@@ -242,7 +242,9 @@ struct Manifest {
   nlohmann::json memory;
   nlohmann::json json; ///< the whole document, as it was read
 
-  int findEntry(std::string_view name) const;     ///< -1: none
+  int findEntry(std::string_view name) const; ///< -1: none
+  /// Whether the entry `name` reads a quantized form of some parameter.
+  bool readsQuantizedWeights(std::string_view name) const;
   int findParameter(std::string_view name) const; ///< -1: none
   const TargetInfo *findTarget(std::string_view name) const;
   /// Number of parameters (elements, all layers).

@@ -91,16 +91,6 @@ Expected<EvalResult> qrt::evaluate(Session &session, Batches &data,
   return result;
 }
 
-bool qrt::infersFromQuantizedWeights(const Manifest &manifest) {
-  int index = manifest.findEntry("logits");
-  if (index < 0)
-    return false;
-  const auto &args = manifest.entries[index].args;
-  return std::any_of(args.begin(), args.end(), [](const ArgInfo &arg) {
-    return arg.role == ArgRole::Parameter && arg.storage.rfind("int", 0) == 0;
-  });
-}
-
 /// What one token's logits say of its target.
 static void addToken(const float *logits, int64_t vocab, int32_t target,
                      double &nats, bool &correct) {
@@ -118,11 +108,16 @@ Expected<EvalResult> qrt::evaluateLogits(Session &session, Batches &data,
                                          const ParallelTasks &parallel) {
   QRT_ASSIGN_OR_RETURN(EntryCall call, session.prepare("logits"));
   int64_t vocab = session.manifest().vocab(), total = data.sequences();
-  std::vector<int32_t> tokens(sequence), targets(sequence);
+  if (options.batches > 0)
+    total = std::min(total, options.batches);
+  std::vector<int32_t> tokens(sequence), targets(sequence),
+      documents(options.documents ? sequence : 0);
   std::vector<float> logits(sequence * vocab);
   std::vector<double> nats(sequence);
   std::vector<char> correct(sequence);
   call.bindInput("tokens", tokens.data());
+  if (options.documents)
+    call.bindInput("documents", documents.data());
   call.bindOutput("logits", logits.data());
   call.setExtent("batch", 1);
   call.setExtent("sequence", sequence);
@@ -133,7 +128,9 @@ Expected<EvalResult> qrt::evaluateLogits(Session &session, Batches &data,
       break;
     }
     QRT_RETURN_IF_ERROR(
-        data.fetch(row, 1, {tokens.data(), targets.data(), nullptr}));
+        data.fetch(row, 1,
+                   {tokens.data(), targets.data(),
+                    options.documents ? documents.data() : nullptr}));
     QRT_RETURN_IF_ERROR(call.run());
     parallel(sequence, [&](int64_t i) {
       bool hit = false;

@@ -56,9 +56,6 @@ Expected<EvalResult> evaluateLogits(Session &session, Batches &data,
                                     const EvalOptions &options,
                                     const ParallelTasks &parallel);
 
-/// Whether inference reads weights in another form than training.
-bool infersFromQuantizedWeights(const Manifest &manifest);
-
 } // namespace qrt
 
 #endif // QWEN_RUNTIME_TRAIN_EVALUATE_H

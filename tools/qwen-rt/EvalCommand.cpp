@@ -34,7 +34,7 @@ Expected<int> runEval(const EvalCommandOptions &options,
                      "with --for train");
   int64_t sequence = manifest.entries[index].maxExtent("sequence");
   // What inference will read is what is measured.
-  bool quantized = infersFromQuantizedWeights(manifest);
+  bool quantized = manifest.readsQuantizedWeights("logits");
   std::vector<DataEntry> entries;
   for (const std::string &file : options.data)
     entries.push_back({file, 0, idWidth(options.dataType)});

@@ -17,6 +17,11 @@ Expected<Samples> Samples::create(const Manifest &manifest,
     return makeError(8013, "",
                      "eval.sample_every: the module cannot generate; compile "
                      "it without --for, or with --for train,infer");
+  if (manifest.readsQuantizedWeights("decode"))
+    return makeError(8013, "",
+                     "eval.sample_every: the module generates from quantized "
+                     "weights, which training does not make; compile it "
+                     "without infer.weights, and another for inference");
   if (tokenizer.empty())
     return makeError(8013, "",
                      "eval.sample_every: there is no tokenizer.json beside the "

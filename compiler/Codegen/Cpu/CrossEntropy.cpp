@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/CrossEntropy.h"
-#include "compiler/Codegen/Cpu/BlockFrame.h"
+#include "compiler/Codegen/BlockOperands.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <limits>

@@ -10,8 +10,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/Codegen/BlockOperands.h"
 #include "compiler/Codegen/Cpu/AttentionTile.h"
-#include "compiler/Codegen/Cpu/BlockFrame.h"
 #include "compiler/Codegen/Cpu/Emitters.h"
 
 using namespace mlir;

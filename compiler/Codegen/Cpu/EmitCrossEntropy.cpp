@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Cpu/BlockFrame.h"
+#include "compiler/Codegen/BlockOperands.h"
 #include "compiler/Codegen/Cpu/CrossEntropy.h"
 #include "compiler/Codegen/Cpu/Emitters.h"
 

@@ -66,7 +66,7 @@ struct GemmCall {
 void emitGemm(SimdBuilder &b, mlir::ModuleOp module, const GemmCall &call);
 
 /// The same for form NT and few rows m: no packing, no scratch, and always
-/// C = A B.
+/// C = A B; B may also be of i8.
 void emitGemv(SimdBuilder &b, mlir::ModuleOp module, const GemmCall &call);
 
 /// How far ahead of its reading a stream over blocks of rows of `blockBytes`

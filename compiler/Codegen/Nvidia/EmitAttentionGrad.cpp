@@ -9,9 +9,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Nvidia/BlockOperands.h"
+#include "compiler/Codegen/BlockOperands.h"
 #include "compiler/Codegen/Nvidia/Emitters.h"
 #include "compiler/Codegen/Nvidia/FlashAttention.h"
+#include "compiler/Codegen/Nvidia/SharedMemory.h"
 
 using namespace mlir;
 using namespace qwen;

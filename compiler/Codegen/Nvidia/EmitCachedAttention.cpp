@@ -11,9 +11,10 @@
 
 #include <limits>
 
-#include "compiler/Codegen/Nvidia/BlockOperands.h"
+#include "compiler/Codegen/BlockOperands.h"
 #include "compiler/Codegen/Nvidia/Emitters.h"
 #include "compiler/Codegen/Nvidia/FlashAttention.h"
+#include "compiler/Codegen/Nvidia/SharedMemory.h"
 
 using namespace mlir;
 using namespace qwen;

@@ -11,7 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Nvidia/BlockOperands.h"
+#include "compiler/Codegen/BlockOperands.h"
 #include "compiler/Codegen/Nvidia/Emitters.h"
 #include "compiler/Codegen/Nvidia/HeadLoss.h"
 

@@ -13,7 +13,7 @@
 
 #include <limits>
 
-#include "compiler/Codegen/Nvidia/BlockOperands.h"
+#include "compiler/Codegen/BlockOperands.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;

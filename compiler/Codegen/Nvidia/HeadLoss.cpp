@@ -9,7 +9,7 @@
 
 #include <limits>
 
-#include "compiler/Codegen/Nvidia/BlockOperands.h"
+#include "compiler/Codegen/BlockOperands.h"
 
 using namespace mlir;
 using namespace qwen;

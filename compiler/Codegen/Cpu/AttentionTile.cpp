@@ -54,12 +54,13 @@ FirstKeys FirstKeys::from(SimdBuilder &b, Value t) const {
 
 /// Turns `count` scores at `row` (the first `valid` of them visible, any
 /// number, without the first `hidden` if that is not null) into
-/// exp(scale score - maximum), 0 where not visible. Updates the maximum and the
-/// denominator and returns the factor for what was summed under the old
-/// maximum. The maximum is that of something: a first call sees a score.
-static Value softmaxStep(SimdBuilder &b, double scale, Value row, Value count,
-                         Value valid, Value hidden, Value maximumAt,
-                         Value sumAt) {
+/// exp(scale score - maximum), 0 where not visible, in place as numbers of
+/// `element`. Updates the maximum and the denominator and returns the factor
+/// for what was summed under the old maximum. The maximum is that of something:
+/// a first call sees a score.
+static Value softmaxStep(SimdBuilder &b, double scale, Type element, Value row,
+                         Value count, Value valid, Value hidden,
+                         Value maximumAt, Value sumAt) {
   Type f32 = b.f32();
   auto only = [&](Value j, Value scores, Value other) {
     scores = b.select(b.mask(b.sub(valid, j)), scores, other);
@@ -79,11 +80,12 @@ static Value softmaxStep(SimdBuilder &b, double scale, Value row, Value count,
   Value maxima = b.splat(maximum);
   auto sums = b.loop(b.cst(0), count, kLanes, ValueRange{zero},
                      [&](Value j, ValueRange carried) {
-                       Value address = b.at(row, j);
-                       Value scores = b.mulF(b.loadV(f32, address), scales);
+                       Value scores =
+                           b.mulF(b.loadV(f32, b.at(row, j)), scales);
                        Value p = b.exp(b.subF(scores, maxima));
                        p = only(j, p, zero);
-                       b.storeV(p, f32, address);
+                       // A narrower type never overtakes what is still read.
+                       b.storeV(p, element, b.at(row, j, element));
                        return SimdBuilder::Values{b.addF(carried[0], p)};
                      });
   Value factor = b.exp(b.subF(before, maximum));
@@ -129,6 +131,9 @@ void cpu::emitAttentionTile(SimdBuilder &b, ModuleOp module,
   Buffers buffers(b, tile, scratch);
   clear(b, tile, operands, buffers);
   Value headDim = b.cst(tile.headDim), scoreStride = b.cst(tile.kKeys);
+  // Rows keep their places when they become narrower.
+  Value probabilityStride =
+      b.cst(32 / tile.v.getIntOrFloatBitWidth() * tile.kKeys);
   Value outStride = b.cst(buffers.outStride);
   const FirstKeys &firstKeys = operands.firstKeys;
   auto firstKey = [&](Value t) {
@@ -159,7 +164,7 @@ void cpu::emitAttentionTile(SimdBuilder &b, ModuleOp module,
       Value row = b.at(buffers.scores, b.mul(t, tile.kKeys));
       auto step = [&](Value hidden) {
         Value factor =
-            softmaxStep(b, tile.scale, row, count, valid, hidden,
+            softmaxStep(b, tile.scale, tile.v, row, count, valid, hidden,
                         b.at(buffers.maxima, t), b.at(buffers.sums, t));
         Value line = b.at(buffers.out, b.mul(t, buffers.outStride));
         Value factors = b.splat(factor);
@@ -182,8 +187,8 @@ void cpu::emitAttentionTile(SimdBuilder &b, ModuleOp module,
           });
     });
     emitGemm(b, module,
-             {{GemmForm::NN, f32, tile.v},
-              {buffers.scores, scoreStride},
+             {{GemmForm::NN, tile.v, tile.v},
+              {buffers.scores, probabilityStride},
               v,
               {buffers.out, outStride},
               operands.queries,
@@ -228,7 +233,7 @@ void cpu::emitAttentionRows(SimdBuilder &b, const AttentionTile &tile,
         b.store(b.sumLanes(sum), b.at(buffers.scores, s));
       });
       Value factor =
-          softmaxStep(b, tile.scale, buffers.scores, count, count, {},
+          softmaxStep(b, tile.scale, f32, buffers.scores, count, count, {},
                       b.at(buffers.maxima, t), b.at(buffers.sums, t));
       Value factors = b.splat(factor);
       SmallVector<Value> sums;

@@ -35,7 +35,8 @@ struct AttentionTile {
 
   int64_t headDim;
   double scale;
-  /// Element types.
+  /// Element types. The probabilities are rounded to that of v before they are
+  /// multiplied, as FlashAttention does; their sum is that of f32 numbers.
   mlir::Type q, k, v, out;
 
   struct Operands {

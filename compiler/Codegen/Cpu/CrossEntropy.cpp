@@ -92,6 +92,42 @@ struct RowPlaces {
 };
 } // namespace
 
+/// Chains of dependent operations side by side: one alone would wait for each
+/// result.
+static constexpr int64_t kChains = 4;
+
+/// Reduces `columns` columns 16 at a time into kChains sets of accumulators
+/// that begin as `start`: body(column, mask or null, set) returns the set's
+/// next values. Vector i goes to set i % kChains; those of the last, incomplete
+/// round go to the first set.
+static SmallVector<SimdBuilder::Values> reduceColumns(
+    SimdBuilder &b, Value columns, ArrayRef<Value> start,
+    llvm::function_ref<SimdBuilder::Values(Value, Value, ValueRange)> body) {
+  size_t width = start.size();
+  SimdBuilder::Values all;
+  for (int64_t chain = 0; chain < kChains; ++chain)
+    all.append(start.begin(), start.end());
+  Value whole = b.roundDown(columns, kChains * kLanes);
+  all = b.loop(b.cst(0), whole, kChains * kLanes, all,
+               [&](Value j, ValueRange carried) {
+                 SimdBuilder::Values next;
+                 for (int64_t chain = 0; chain < kChains; ++chain)
+                   next.append(body(b.add(j, chain * kLanes), {},
+                                    carried.slice(chain * width, width)));
+                 return next;
+               });
+  SimdBuilder::Values first =
+      b.loop(whole, columns, kLanes, ValueRange(all).take_front(width),
+             [&](Value j, ValueRange carried) {
+               return body(j, b.mask(b.sub(columns, j)), carried);
+             });
+  llvm::copy(first, all.begin());
+  SmallVector<SimdBuilder::Values> sets;
+  for (int64_t chain = 0; chain < kChains; ++chain)
+    sets.emplace_back(ArrayRef(all).slice(chain * width, width));
+  return sets;
+}
+
 /// Takes `columns` logits of type `type` at `line`, columns [column, ...) of
 /// the vocabulary, into a row's running results. Where `exact`, memory behind
 /// them is not touched.
@@ -99,51 +135,63 @@ static void emitRow(SimdBuilder &b, const HeadLoss &head, bool findsBest,
                     Value line, Type type, bool exact, Value column,
                     Value columns, const RowPlaces &places) {
   Type f32 = b.f32(), i32 = b.b.getI32Type();
-  auto logits = [&](Value j) {
-    return b.loadV(type, b.at(line, j, type),
-                   exact ? b.mask(b.sub(columns, j)) : Value());
-  };
   Value lowest = b.splat(-kInfinity), zero = b.splat(0.0);
+  auto logits = [&](Value j, Value mask) {
+    return b.loadV(type, b.at(line, j, type), exact ? mask : Value());
+  };
+  auto where = [&](Value mask, Value lanes, Value other) {
+    return mask ? b.select(mask, lanes, other) : lanes;
+  };
   Value none = b.constant(b.vec(i32), kNoColumn);
   Value numbers = b.laneNumbers(kLanes);
-  auto best =
-      b.loop(b.cst(0), columns, kLanes, ValueRange{lowest, none},
-             [&](Value j, ValueRange carried) {
-               Value z = logits(j);
-               if (head.cap != 0) {
-                 z = b.mulF(b.tanh(b.mulF(z, b.splat(1 / head.cap))),
-                            b.splat(head.cap));
-                 b.storeV(z, f32, b.at(line, j));
-               }
-               z = b.select(b.mask(b.sub(columns, j)), z, lowest);
-               if (!findsBest)
-                 return SimdBuilder::Values{b.maxF(carried[0], z), carried[1]};
-               Value above = b.cmpF(arith::CmpFPredicate::OGT, z, carried[0]);
-               Value here = b.addI(numbers, b.splat(b.toI32(b.add(column, j))));
-               return SimdBuilder::Values{b.select(above, z, carried[0]),
-                                          b.select(above, here, carried[1])};
-             });
+  SimdBuilder::Values start = {lowest};
+  if (findsBest)
+    start.push_back(none);
+  auto best = reduceColumns(
+      b, columns, start, [&](Value j, Value mask, ValueRange carried) {
+        Value z = logits(j, mask);
+        if (head.cap != 0) {
+          z = b.mulF(b.tanh(b.mulF(z, b.splat(1 / head.cap))),
+                     b.splat(head.cap));
+          b.storeV(z, f32, b.at(line, j));
+        }
+        z = where(mask, z, lowest);
+        if (!findsBest)
+          return SimdBuilder::Values{b.maxF(carried[0], z)};
+        Value above = b.cmpF(arith::CmpFPredicate::OGT, z, carried[0]);
+        Value here = b.addI(numbers, b.splat(b.toI32(b.add(column, j))));
+        return SimdBuilder::Values{b.select(above, z, carried[0]),
+                                   b.select(above, here, carried[1])};
+      });
+  Value lanes = best[0][0];
+  for (int64_t chain = 1; chain < kChains; ++chain)
+    lanes = b.maxF(lanes, best[chain][0]);
   Value before = b.load(f32, places.maximum);
-  Value highest = b.maxLanes(best[0]);
+  Value highest = b.maxLanes(lanes);
   Value maximum = b.maxF(before, highest);
   if (findsBest) {
-    // The first of the lanes that hold the largest.
-    Value isBest = b.cmpF(arith::CmpFPredicate::OEQ, best[0], b.splat(highest));
-    Value first =
-        vector::ReductionOp::create(b.b, b.loc, vector::CombiningKind::MINSI,
-                                    b.select(isBest, best[1], none));
+    // The first column of those that hold the largest.
+    Value first = b.i32(kNoColumn), all = b.splat(highest);
+    for (const SimdBuilder::Values &set : best) {
+      Value isBest = b.cmpF(arith::CmpFPredicate::OEQ, set[0], all);
+      Value of =
+          vector::ReductionOp::create(b.b, b.loc, vector::CombiningKind::MINSI,
+                                      b.select(isBest, set[1], none));
+      first = b.minI(first, of);
+    }
     Value better = b.cmpF(arith::CmpFPredicate::OGT, highest, before);
     b.store(b.select(better, first, b.load(i32, places.column)), places.column);
   }
   Value maxima = b.splat(maximum);
-  auto sums = b.loop(b.cst(0), columns, kLanes, ValueRange{zero},
-                     [&](Value j, ValueRange carried) {
-                       Value e = b.exp(b.subF(logits(j), maxima));
-                       e = b.select(b.mask(b.sub(columns, j)), e, zero);
-                       return SimdBuilder::Values{b.addF(carried[0], e)};
-                     });
+  auto sums = reduceColumns(
+      b, columns, zero, [&](Value j, Value mask, ValueRange carried) {
+        Value e = b.exp(b.subF(logits(j, mask), maxima));
+        return SimdBuilder::Values{b.addF(carried[0], where(mask, e, zero))};
+      });
+  Value sum =
+      b.addF(b.addF(sums[0][0], sums[1][0]), b.addF(sums[2][0], sums[3][0]));
   Value factor = b.exp(b.subF(before, maximum));
-  b.store(b.addF(b.mulF(b.load(f32, places.sum), factor), b.sumLanes(sums[0])),
+  b.store(b.addF(b.mulF(b.load(f32, places.sum), factor), b.sumLanes(sum)),
           places.sum);
   b.store(maximum, places.maximum);
 }
@@ -311,36 +359,55 @@ void cpu::emitLogitsGrad(SimdBuilder &b, const HeadLoss &head, Value line,
                          Type from, Value to, Type element, bool exact,
                          Value column, Value columns, Value target, Value lse,
                          Value seed) {
+  // d/dz of the loss for one logit or 16; `isTarget`: 1 is taken off.
+  auto gradient = [&](Value z, bool isTarget) {
+    bool scalar = !isa<VectorType>(z.getType());
+    auto lanes = [&](Value value) { return scalar ? value : b.splat(value); };
+    auto number = [&](double value) {
+      return scalar ? b.KernelBuilder::f32(value) : b.splat(value);
+    };
+    Value slope;
+    if (head.cap != 0) {
+      Value t = b.tanh(b.mulF(z, number(1 / head.cap)));
+      slope = b.subF(number(1), b.mulF(t, t));
+      z = b.mulF(t, number(head.cap));
+    }
+    Value p = b.exp(b.subF(z, lanes(lse)));
+    // What the z-loss multiplies the softmax by.
+    if (head.zWeight != 0)
+      p = b.mulF(p, lanes(b.fma(lse, b.KernelBuilder::f32(2 * head.zWeight),
+                                b.KernelBuilder::f32(1))));
+    if (isTarget)
+      p = b.subF(p, number(1));
+    Value dz = b.mulF(p, lanes(seed));
+    return slope ? b.mulF(dz, slope) : dz;
+  };
   // A row whose target does not count has no gradient at all, whatever its
   // logits are.
-  Value counts = b.ge(target, b.cst(0));
-  Value lses = b.splat(lse), seeds = b.splat(seed);
-  Value zero = b.splat(0.0), one = b.splat(1.0);
-  Value place = b.splat(b.toI32(b.sub(target, column)));
-  Value numbers = b.laneNumbers(kLanes);
-  Value all = b.splat(counts);
-  // What the z-loss multiplies the softmax by.
-  Value growth;
-  if (head.zWeight != 0)
-    growth = b.fma(lses, b.splat(2 * head.zWeight), one);
-  b.loop(columns, kLanes, [&](Value j) {
-    Value mask = exact ? b.mask(b.sub(columns, j)) : Value();
-    Value z = b.loadV(from, b.at(line, j, from), mask), slope;
-    if (head.cap != 0) {
-      Value t = b.tanh(b.mulF(z, b.splat(1 / head.cap)));
-      slope = b.subF(one, b.mulF(t, t));
-      z = b.mulF(t, b.splat(head.cap));
-    }
-    Value p = b.exp(b.subF(z, lses));
-    if (growth)
-      p = b.mulF(p, growth);
-    Value here = b.addI(numbers, b.splat(b.toI32(j)));
-    Value isTarget = b.cmpI(arith::CmpIPredicate::eq, here, place);
-    Value dz = b.mulF(b.subF(p, b.select(isTarget, one, zero)), seeds);
-    if (slope)
-      dz = b.mulF(dz, slope);
-    b.storeV(b.select(all, dz, zero), element, b.at(to, j, element), mask);
-  });
+  b.when(
+      b.ge(target, b.cst(0)),
+      [&] {
+        // The target's logit, before the line is overwritten in place.
+        Value place = b.sub(target, column);
+        Value isHere = b.both(b.ge(place, b.cst(0)), b.lt(place, columns));
+        place = b.select(isHere, place, b.cst(0));
+        Value z = b.loadF(from, b.at(line, place, from));
+        b.lanes(columns, [&](Value j, Value mask) {
+          Value some = exact ? mask : Value();
+          Value lanes = b.loadV(from, b.at(line, j, from), some);
+          b.storeV(gradient(lanes, false), element, b.at(to, j, element), some);
+        });
+        b.when(isHere, [&] {
+          b.store(b.narrow(gradient(z, true), element),
+                  b.at(to, place, element));
+        });
+      },
+      [&] {
+        b.lanes(columns, [&](Value j, Value mask) {
+          b.storeV(b.splat(0.0), element, b.at(to, j, element),
+                   exact ? mask : Value());
+        });
+      });
 }
 
 void cpu::emitStatistics(Operation *op, Value x, Value weight, Value targets,

@@ -27,7 +27,7 @@ struct HeadLoss {
   /// The tile of logits, small enough for the second cache with its
   /// operands; the gradient's products take several of them together.
   static constexpr int64_t kRows = 64, kColumns = 256;
-  static constexpr int64_t kGradRows = 256;
+  static constexpr int64_t kGradRows = 512;
   /// Rows of one unit: its columns of the weight are packed once for them.
   static constexpr int64_t kUnitRows = 1024;
   /// Rows whose losses one unit adds up.

@@ -9,6 +9,11 @@
 // group: it alone adds to its keys' and values' gradients, block by block in a
 // fixed order, in f32. Probabilities are recomputed from the saved log-sum-exp.
 //
+// delta is the mean of dp under p, not grad . out, which is the same but for
+// out's rounding: so each row of ds adds up to zero, and the gradient of a bias
+// of keys is what the positions leave of it, not noise. Rows with more keys
+// than one block holds find delta in a pass of its own.
+//
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/BlockOperands.h"
@@ -20,7 +25,7 @@ using namespace qwen;
 using namespace qwen::cpu;
 
 // Queries and keys of one step.
-static constexpr int64_t kQueries = 64, kKeys = 128;
+static constexpr int64_t kQueries = 64, kKeys = 512;
 
 namespace {
 /// Emits the one task.
@@ -33,14 +38,20 @@ public:
 private:
   /// One block of queries (from `q0`) of one head.
   void emitQueries(Value head, Value q0);
-  /// One pair of blocks: keys from `s0`.
-  void emitPair(Value q0, Value queries, Value s0, Value keys);
-  void emitDelta(Value queries);
-  /// ds from p's scores and dp, in place.
-  void emitScores(Value q0, Value queries, Value s0, Value keys);
-  /// One row of them: `visible` keys from s0 on, without the first `hidden` if
-  /// that is not null.
-  void emitScoreRow(Value t, Value keys, Value visible, Value hidden);
+  /// Scores and dp of one pair of blocks: keys from `s0`.
+  void emitProducts(Value queries, Value s0, Value keys);
+  /// p in place of its scores; `findsDelta`: adds p dp to delta, p to sums.
+  void emitProbabilities(Value q0, Value queries, Value s0, Value keys,
+                         bool findsDelta);
+  /// ds in place of dp, and p in the type of its products.
+  void emitScoreGrads(Value q0, Value queries, Value s0, Value keys);
+  /// The products of p and ds.
+  void addGradients(Value queries, Value s0, Value keys);
+  /// Calls `row` for each query with a function that zeros the lanes of the 16
+  /// keys from s on that it does not see.
+  using Visible = llvm::function_ref<Value(Value s, Value lanes)>;
+  void forEachQuery(Value q0, Value queries, Value s0,
+                    llvm::function_ref<void(Value t, Visible only)> row);
   void convert(Value accumulator, Value result, Type element);
 
   Matrix advance(Matrix matrix, Value row, Type element) {
@@ -56,14 +67,17 @@ private:
   ModuleOp module;
   int64_t heads, groups, headDim;
   double scale;
-  Type f32, tGrad, tQ, tK, tV, tOut;
+  Type f32, tGrad, tQ, tK, tV;
+  /// What p and ds are rounded to for their products, as FlashAttention does:
+  /// bf16 if all else is.
+  Type tP;
   // Scratch.
-  Value scores, dScores, dQuery, delta, gemm;
+  Value scores, dScores, dQuery, delta, sums, gemm;
   // The unit's sequence: its first row, its k and v, and their gradients.
   Value firstRow, headDimValue;
   Matrix k, v, dKey, dValue;
   // The current head's queries from q0.
-  Matrix q, grad, out;
+  Matrix q, grad;
   Value lse;
   FirstKeys firstKeys;
 };
@@ -76,131 +90,130 @@ AttentionGradEmitter::AttentionGradEmitter(AttentionGradOp op, SimdBuilder &b,
       scale(op.getScale().convertToDouble()), f32(b.f32()),
       tGrad(elementOf(op.getGrad())), tQ(elementOf(op.getQ())),
       tK(elementOf(op.getK())), tV(elementOf(op.getV())),
-      tOut(elementOf(op.getOut())) {
+      tP(tGrad == tQ && tQ == tK ? tQ : f32) {
   scores = b.scratch();
   dScores = b.advance(scores, 4 * kQueries * kKeys);
   dQuery = b.advance(dScores, 4 * kQueries * kKeys);
   delta = b.advance(dQuery, 4 * kQueries * paddedDim(op));
-  gemm = b.advance(delta, 4 * kQueries);
+  sums = b.advance(delta, 4 * kQueries);
+  gemm = b.advance(sums, 4 * kQueries);
   headDimValue = b.cst(headDim);
 }
 
 int64_t AttentionGradEmitter::scratchBytes(AttentionGradOp op,
                                            const CpuTarget &target) {
-  return 4 * kQueries * (2 * kKeys + paddedDim(op) + 1) +
+  return 4 * kQueries * (2 * kKeys + paddedDim(op) + 2) +
          gemmScratchBytes(target);
 }
 
-// delta[t] = grad . out
-void AttentionGradEmitter::emitDelta(Value queries) {
-  b.loop(queries, 1, [&](Value t) {
-    Matrix gradRow = advance(grad, t, tGrad), outRow = advance(out, t, tOut);
-    Value end = headDimValue;
-    auto sum =
-        b.loop(b.cst(0), end, kLanes, ValueRange{b.splat(0.0)},
-               [&](Value d, ValueRange carried) {
-                 Value mask = b.mask(b.sub(end, d));
-                 Value x = b.loadV(tGrad, b.at(gradRow.base, d, tGrad), mask);
-                 Value y = b.loadV(tOut, b.at(outRow.base, d, tOut), mask);
-                 return SimdBuilder::Values{b.fma(x, y, carried[0])};
-               });
-    b.store(b.sumLanes(sum[0]), b.at(delta, t));
-  });
-}
-
-// p = exp(scale score - lse), ds = p (dp - delta) scale; both 0 where the key
-// is not visible.
-void AttentionGradEmitter::emitScoreRow(Value t, Value keys, Value visible,
-                                        Value hidden) {
-  Value zero = b.splat(0.0), scales = b.splat(scale);
-  Value lses = b.splat(b.load(f32, b.at(lse, b.mul(t, heads))));
-  Value deltas = b.splat(b.load(f32, b.at(delta, t)));
-  Value row = b.mul(t, kKeys);
-  b.loop(keys, kLanes, [&](Value s) {
-    Value offset = b.add(row, s);
-    Value pAt = b.at(scores, offset), dsAt = b.at(dScores, offset);
-    Value mask = b.mask(b.sub(visible, s));
-    auto only = [&](Value lanes) {
-      lanes = b.select(mask, lanes, zero);
-      return hidden ? b.select(b.mask(b.sub(hidden, s)), zero, lanes) : lanes;
-    };
-    Value score = b.mulF(b.loadV(f32, pAt), scales);
-    Value p = only(b.exp(b.subF(score, lses)));
-    Value ds = b.mulF(p, b.mulF(b.subF(b.loadV(f32, dsAt), deltas), scales));
-    b.storeV(p, f32, pAt);
-    b.storeV(only(ds), f32, dsAt);
-  });
-}
-
-void AttentionGradEmitter::emitScores(Value q0, Value queries, Value s0,
-                                      Value keys) {
+void AttentionGradEmitter::forEachQuery(
+    Value q0, Value queries, Value s0,
+    llvm::function_ref<void(Value t, Visible only)> row) {
+  Value zero = b.splat(0.0);
   b.loop(queries, 1, [&](Value t) {
     Value last = b.add(q0, t), visible = b.add(b.sub(last, s0), 1);
+    auto seen = [&](Value s, Value lanes) {
+      return b.select(b.mask(b.sub(visible, s)), lanes, zero);
+    };
     if (!firstKeys.any())
-      return emitScoreRow(t, keys, visible, {});
+      return row(t, seen);
     Value hidden = b.sub(firstKeys.of(b, t, last), s0);
+    auto both = [&](Value s, Value lanes) {
+      return b.select(b.mask(b.sub(hidden, s)), zero, seen(s, lanes));
+    };
     b.when(
-        b.le(hidden, b.cst(0)), [&] { emitScoreRow(t, keys, visible, {}); },
-        [&] { emitScoreRow(t, keys, visible, hidden); });
+        b.le(hidden, b.cst(0)), [&] { row(t, seen); }, [&] { row(t, both); });
   });
 }
 
-void AttentionGradEmitter::emitPair(Value q0, Value queries, Value s0,
-                                    Value keys) {
-  Matrix kBlock = advance(k, s0, tK), vBlock = advance(v, s0, tV);
-  Matrix p = {scores, b.cst(kKeys)}, ds = {dScores, b.cst(kKeys)};
-  Value zero = b.cst(0), one = b.cst(1);
-  emitGemm(b, module,
-           {{GemmForm::NT, tQ, tK},
-            q,
-            kBlock,
-            p,
-            queries,
-            keys,
-            headDimValue,
-            zero,
-            gemm});
-  emitGemm(b, module,
-           {{GemmForm::NT, tGrad, tV},
-            grad,
-            vBlock,
-            ds,
-            queries,
-            keys,
-            headDimValue,
-            zero,
-            gemm});
-  emitScores(q0, queries, s0, keys);
-  emitGemm(b, module,
-           {{GemmForm::TN, f32, tGrad},
-            p,
-            grad,
-            advance(dValue, s0, f32),
-            keys,
-            headDimValue,
-            queries,
-            one,
-            gemm});
-  emitGemm(b, module,
-           {{GemmForm::TN, f32, tQ},
-            ds,
-            q,
-            advance(dKey, s0, f32),
-            keys,
-            headDimValue,
-            queries,
-            one,
-            gemm});
-  emitGemm(b, module,
-           {{GemmForm::NN, f32, tK},
-            ds,
-            kBlock,
-            {dQuery, b.cst(paddedDim(op))},
-            queries,
-            headDimValue,
-            keys,
-            one,
-            gemm});
+// p = exp(scale score - lse).
+void AttentionGradEmitter::emitProbabilities(Value q0, Value queries, Value s0,
+                                             Value keys, bool findsDelta) {
+  Value scales = b.splat(scale);
+  forEachQuery(q0, queries, s0, [&](Value t, Visible only) {
+    Value lses = b.splat(b.load(f32, b.at(lse, b.mul(t, heads))));
+    Value row = b.mul(t, kKeys);
+    auto found =
+        b.loop(b.cst(0), keys, kLanes, ValueRange{b.splat(0.0), b.splat(0.0)},
+               [&](Value s, ValueRange carried) {
+                 Value at = b.at(scores, b.add(row, s));
+                 Value score = b.mulF(b.loadV(f32, at), scales);
+                 Value p = only(s, b.exp(b.subF(score, lses)));
+                 b.storeV(p, f32, at);
+                 if (!findsDelta)
+                   return SimdBuilder::Values(carried);
+                 Value dp = only(s, b.loadV(f32, b.at(dScores, b.add(row, s))));
+                 return SimdBuilder::Values{b.fma(p, dp, carried[0]),
+                                            b.addF(p, carried[1])};
+               });
+    if (!findsDelta)
+      return;
+    for (auto [lanes, line] : {std::pair(found[0], delta), {found[1], sums}}) {
+      Value at = b.at(line, t);
+      b.store(b.addF(b.load(f32, at), b.sumLanes(lanes)), at);
+    }
+  });
+}
+
+// ds = p (dp - delta / sum) scale. A narrower type never overtakes what is
+// still read.
+void AttentionGradEmitter::emitScoreGrads(Value q0, Value queries, Value s0,
+                                          Value keys) {
+  Value scales = b.splat(scale);
+  forEachQuery(q0, queries, s0, [&](Value t, Visible only) {
+    Value deltas = b.splat(
+        b.divF(b.load(f32, b.at(delta, t)), b.load(f32, b.at(sums, t))));
+    Value row = b.mul(t, kKeys);
+    Value pRow = b.at(scores, row), dsRow = b.at(dScores, row);
+    b.loop(keys, kLanes, [&](Value s) {
+      Value p = b.loadV(f32, b.at(pRow, s));
+      Value dp = only(s, b.loadV(f32, b.at(dsRow, s)));
+      Value ds = b.mulF(p, b.mulF(b.subF(dp, deltas), scales));
+      b.storeV(p, tP, b.at(pRow, s, tP));
+      b.storeV(ds, tP, b.at(dsRow, s, tP));
+    });
+  });
+}
+
+void AttentionGradEmitter::emitProducts(Value queries, Value s0, Value keys) {
+  auto multiply = [&](Matrix lhs, Type left, Matrix rhs, Type right,
+                      Value out) {
+    emitGemm(b, module,
+             {{GemmForm::NT, left, right},
+              lhs,
+              rhs,
+              {out, b.cst(kKeys)},
+              queries,
+              keys,
+              headDimValue,
+              b.cst(0),
+              gemm});
+  };
+  multiply(q, tQ, advance(k, s0, tK), tK, scores);
+  multiply(grad, tGrad, advance(v, s0, tV), tV, dScores);
+}
+
+void AttentionGradEmitter::addGradients(Value queries, Value s0, Value keys) {
+  // Rows keep their places when they become narrower.
+  Value stride = b.cst(32 / tP.getIntOrFloatBitWidth() * kKeys);
+  auto add = [&](GemmForm form, Value lhs, Matrix rhs, Type right, Matrix out,
+                 Value m, Value k) {
+    emitGemm(b, module,
+             {{form, tP, right},
+              {lhs, stride},
+              rhs,
+              out,
+              m,
+              headDimValue,
+              k,
+              b.cst(1),
+              gemm});
+  };
+  add(GemmForm::TN, scores, grad, tGrad, advance(dValue, s0, f32), keys,
+      queries);
+  add(GemmForm::TN, dScores, q, tQ, advance(dKey, s0, f32), keys, queries);
+  add(GemmForm::NN, dScores, advance(k, s0, tK), tK,
+      {dQuery, b.cst(paddedDim(op))}, queries, keys);
 }
 
 void AttentionGradEmitter::emitQueries(Value head, Value q0) {
@@ -210,19 +223,40 @@ void AttentionGradEmitter::emitQueries(Value head, Value q0) {
   Value offset = b.mul(index, headDim), stride = b.cst(heads * headDim);
   q = {b.at(operandPointer(b, op.getQ()), offset, tQ), stride};
   grad = {b.at(operandPointer(b, op.getGrad()), offset, tGrad), stride};
-  out = {b.at(operandPointer(b, op.getOut()), offset, tOut), stride};
   lse = b.at(operandPointer(b, op.getLse()), index);
   firstKeys.window = op.getWindow();
   if (op.getStarts())
     firstKeys.starts = operandPointer(b, op.getStarts());
   firstKeys = firstKeys.from(b, b.add(firstRow, q0));
-  emitDelta(queries);
+  b.fill(delta, queries, 0);
+  b.fill(sums, queries, 0);
   b.fill(dQuery, b.mul(queries, paddedDim(op)), 0);
   Value visible = b.add(q0, queries);
   // No query sees a key before the first query's.
   Value begin = firstKeys.of(b, b.cst(0), q0);
-  b.loop(begin, visible, kKeys, [&](Value s0) {
-    emitPair(q0, queries, s0, b.min(b.sub(visible, s0), kKeys));
+  auto blocks = [&](llvm::function_ref<void(Value, Value)> body) {
+    b.loop(begin, visible, kKeys,
+           [&](Value s0) { body(s0, b.min(b.sub(visible, s0), kKeys)); });
+  };
+  Value isOneBlock = b.le(b.sub(visible, begin), b.cst(kKeys));
+  b.when(
+      isOneBlock, [] {},
+      [&] {
+        blocks([&](Value s0, Value keys) {
+          emitProducts(queries, s0, keys);
+          emitProbabilities(q0, queries, s0, keys, /*findsDelta=*/true);
+        });
+      });
+  blocks([&](Value s0, Value keys) {
+    emitProducts(queries, s0, keys);
+    auto probabilities = [&](bool findsDelta) {
+      emitProbabilities(q0, queries, s0, keys, findsDelta);
+    };
+    b.when(
+        isOneBlock, [&] { probabilities(true); },
+        [&] { probabilities(false); });
+    emitScoreGrads(q0, queries, s0, keys);
+    addGradients(queries, s0, keys);
   });
   Type tDq = elementOf(op.getDq());
   Value dq = b.at(resultPointer(b, op.getDq()), offset, tDq);

@@ -6,6 +6,7 @@ and features; test/unit's binaries are found by test/unit/lit.cfg.py."""
 import os
 import platform
 import shutil
+import subprocess
 
 import lit.formats
 
@@ -50,6 +51,16 @@ for program in ("clang-format-22", "git"):
 if os.path.exists(os.path.join(config.source_dir, ".git")):
     config.available_features.add("checkout")
 
+# An interpreter that has torch and transformers: QWEN_REFERENCE_PYTHON, or ours.
+reference_python = os.environ.get("QWEN_REFERENCE_PYTHON", "python3")
+try:
+    find = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))"
+    command = [reference_python, "-c", find, "torch", "transformers", "safetensors"]
+    if subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0:
+        config.available_features.add("transformers")
+except OSError:
+    lit_config.note(f"QWEN_REFERENCE_PYTHON: no program {reference_python}")
+
 try:
     with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
         flags = next(l for l in cpuinfo if l.startswith("flags")).split()
@@ -85,6 +96,7 @@ config.substitutions += [
     ("%{fuzz-flags}", fuzz_flags),
     ("%mpirun", "mpirun --bind-to none"),
     ("%python", "python3"),
+    ("%{transformers-python}", reference_python),
     ("%source", config.source_dir),
     ("%models", os.path.join(config.source_dir, "models")),
     ("%shared", shared),

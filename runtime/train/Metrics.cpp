@@ -103,6 +103,17 @@ std::string eventRecord(const json &event) {
 
 constexpr const char *eventPrefix = "events.out.tfevents.";
 
+/// Removes what starts left that were killed while they rewrote the log.
+void removeLeftovers(const std::string &out) {
+  std::error_code failed;
+  for (const auto &entry : fs::directory_iterator(out, failed)) {
+    std::string name = entry.path().filename().string();
+    std::error_code ignored;
+    if (name.rfind(".metrics.", 0) == 0 && entry.path().extension() == ".tmp")
+      fs::remove(entry.path(), ignored);
+  }
+}
+
 } // namespace
 
 Status RunMetrics::openRecord(int64_t step, std::string &lines) {
@@ -111,7 +122,8 @@ Status RunMetrics::openRecord(int64_t step, std::string &lines) {
   {
     std::ifstream old(path, std::ios::binary);
     for (std::string line; std::getline(old, line);) {
-      // The last line may be cut off by a kill.
+      // The last line may be cut off by a kill, if only its end.
+      changed |= old.eof();
       Expected<json> event = parseJson(line, path, 16);
       bool keep = event && event->is_object();
       if (keep && event->contains("step") &&
@@ -152,6 +164,7 @@ Status RunMetrics::openEvents(int64_t step) {
 
 Status RunMetrics::open(const std::string &directory, int64_t step) {
   out = directory;
+  removeLeftovers(out);
   std::string lines;
   QRT_RETURN_IF_ERROR(openRecord(step, lines));
   QRT_RETURN_IF_ERROR(

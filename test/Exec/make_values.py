@@ -594,6 +594,24 @@ def muon():
         "qwen.matmul tn %x, %y {{alpha = -1.5 : f64}} : {functional}",
         [-1.5 * x @ y],
     )
+    # The step of a first gradient at rate 1 from zeros: singular values from 0.002 of
+    # the norm on come to [0.682, 1.202].
+    sigma = torch.tensor([1.0, 0.5, 0.1, 0.02, 0.005, 0.0023])
+    u, v = (torch.linalg.qr(torch.cos(torch.arange(36.0).view(6, 6) * c))[0]
+            for c in (1.7, 2.3))
+    grad, zeros = u @ sigma.diag() @ v.mT, torch.zeros(6, 6)
+    after = muon_step(zeros, grad, zeros, 1.0, mu, 0.0, 1.0, True, 5)
+    found = torch.linalg.svdvals(after[0])
+    assert 0.682 <= found.min() and found.max() <= 1.202, found
+    f.case(
+        "singular_values",
+        {"p": zeros, "grad": grad, "m": zeros,
+         "hyper": torch.tensor([[0.5] * 8, [1.0, mu, 0.0, 1e-7, 0.0, 1.0, 1.0, 1.0]]),
+         "scale": torch.tensor(1.0)},
+        "qwen.muon %p, %grad, %m, %hyper, %scale {{group = 1 : i64, steps = 5 : i64, "
+        "factor = 1.0 : f64, nesterov}} : {functional}",
+        [after[0], zeros, after[1]],
+    )
     f.write()
 
 

@@ -2,7 +2,7 @@
 # Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Several documents in a row give what each gives in a row of its own: loss,
-gradients and logits.
+gradients and logits. What one holds changes no bit of what the others give.
 
     documents.py MODEL.so WORK
 
@@ -101,6 +101,32 @@ def main():
     expect("one id", whole("loss_and_grad", documents=[9] * count) == alone)
     apart = max(difference(alone[name], got[name]) for name in got)
     expect("no ids", apart > 100 * LIMIT)
+
+    # Targets in one document only: other ids in all the others change neither its
+    # loss nor any gradient, to the bit, wherever it stands; without the documents
+    # they do (but in a first one).
+    names = [[0, 7], [3, 100]]
+    for number, (begin, end) in enumerate(spans):
+        inside = [begin <= i < end for i in range(count)]
+        kept = targets[begin:end] if any(t >= 0 for t in targets[begin:end]) else [1] * (end - begin)
+        only = [-1] * begin + kept + [-1] * (count - end)
+        other = [t if here else rng.randrange(vocab) for t, here in zip(tokens, inside)]
+
+        def given(ids, with_documents):
+            part = {"shape": [2, LENGTH], "tokens": ids, "targets": only}
+            if with_documents:
+                part["documents"] = [first + i for lengths, first in zip(ROWS, names[number % 2])
+                                     for i, n in enumerate(lengths) for _ in range(n)]
+            return run(model, work, "loss_and_grad", part)
+
+        one, two = given(tokens, True), given(other, True)
+        expect(f"document {number} depends on others: "
+               f"{[n for n in one if one[n] != two[n]]}", one == two)
+        expect(f"document {number} has no gradient",
+               all(any(values) for values in one.values()))
+        if begin % LENGTH:
+            expect(f"document {number} without documents",
+                   given(tokens, False) != given(other, False))
     for text in wrong:
         print(f"WRONG: {text}")
     return bool(wrong)

@@ -75,9 +75,6 @@ def main():
         run("qwen-rt", "run", module, "--entry", entry, "--weights", model,
             "--inputs", inputs, "-o", got)
         compare(got, want, wanted)
-    if dtype != "f32":
-        return
-
     # Ten steps on the same batch: the data file holds just its windows.
     out = os.path.join(work, "run")
     settings = {
@@ -93,7 +90,10 @@ def main():
         *(part for key, value in settings.items()
           for part in ("--set", f"{key}={value}")))
     run(sys.executable, os.path.join(HERE, "losses.py"),
-        os.path.join(out, "metrics.jsonl"), "reference", want, "1e-4")
+        os.path.join(out, "metrics.jsonl"), "reference", want,
+        "1e-4" if dtype == "f32" else "0.05")
+    if dtype != "f32":
+        return
 
     # The checkpoint is a model directory: the next step's forward runs from it,
     # and shapes below the compiled ones give the same.

@@ -412,6 +412,8 @@ TEST_F(TrainerTest, TablesGoWithTheLog) {
   // As after a kill at step 18: the table follows the log back to step 16.
   std::string checkpoint = (root / "out/step-000016").string();
   fs::remove_all(root / "out/step-000020");
+  std::string leftover = (root / "out/.metrics.csv.4711.tmp").string();
+  std::ofstream(leftover) << "step";
   auto rest = make("out", checkpoint, {}, 20);
   ASSERT_TRUE(rest->trainer->resume(checkpoint));
   ASSERT_TRUE(rest->trainer->run());
@@ -424,6 +426,7 @@ TEST_F(TrainerTest, TablesGoWithTheLog) {
   };
   EXPECT_EQ(steps(fileText(root / "out/metrics.csv")), steps(whole));
   EXPECT_EQ(steps(whole).size(), 1 + 20 + 3u);
+  EXPECT_FALSE(fs::exists(leftover));
   EXPECT_TRUE(fs::exists(root / "out/events.out.tfevents.0000000000.qwen-rt"));
   EXPECT_TRUE(fs::exists(root / "out/events.out.tfevents.0000000016.qwen-rt"));
 }

@@ -110,7 +110,8 @@ void Resolver::readMesh() {
   auto add = [&](llvm::StringRef name, int64_t size, const SourceLoc &loc) {
     for (const auto &axis : spec.mesh)
       if (axis.first == name)
-        error(1002, loc, "duplicate mesh axis '" + name + "'");
+        error(1002, loc,
+              "the mesh axis '" + name + "' is named twice in parallel.mesh");
     spec.mesh.push_back({name.str(), size});
   };
   if (mesh && mesh->isMap()) {
@@ -128,7 +129,14 @@ void Resolver::readMesh() {
     for (size_t i = 0; i < parts.size(); ++i) {
       auto [name, value] =
           named ? parts[i].split('=')
-                : std::make_pair(i < 2 ? positional[i] : "", parts[i]);
+                : std::make_pair(positional[std::min<size_t>(i, 1)], parts[i]);
+      if (!named && i == 2) {
+        error(1004, mesh->loc,
+              "the mesh " + mesh->describe() +
+                  " has more than two numbers: name its axes, as "
+                  "data=2,tensor=4");
+        break;
+      }
       int64_t size = 0;
       if (name.trim().empty() || !llvm::to_integer(value.trim(), size, 10) ||
           size < 1 || size > 65536) {
@@ -159,6 +167,10 @@ void Resolver::readMesh() {
                   suggestNearest(entry.key, logical));
       if (entry.value.isNull())
         continue;
+      if (llvm::is_contained({"layers", "head_dim", "context"}, entry.key))
+        error(1004, entry.loc,
+              "the logical axis '" + entry.key +
+                  "' cannot be split over devices");
       std::string axis = string(entry.value, "parallel.rules." + entry.key);
       // --mesh may still name these two.
       if (llvm::is_contained(axes, axis) || axis == "data" || axis == "tensor")

@@ -63,32 +63,44 @@ static std::vector<std::string> flagNames(const CLI::App &app) {
   return names;
 }
 
-/// `data=2,tensor=4`, or `2x4` for the axes data and tensor.
-static std::optional<Mesh> parseMesh(const std::string &text) {
+/// Reads `data=2,tensor=4`, or `2x4` for the axes data and tensor. Returns what
+/// is wrong with it, or nothing.
+static std::string parseMesh(const std::string &text, Mesh &mesh) {
   static const char *const order[] = {"data", "tensor"};
+  const std::string form =
+      "expected a mesh as data=2,tensor=4 or 2x4, got '" + text + "'";
   bool named = text.find('=') != std::string::npos;
-  Mesh mesh;
+  if (text.empty() || text.back() == (named ? ',' : 'x'))
+    return form;
   std::stringstream stream(text);
   for (std::string part; std::getline(stream, part, named ? ',' : 'x');) {
     std::string name, size = part;
     if (named) {
       name = part.substr(0, part.find('='));
       size = part.substr(std::min(part.size(), name.size() + 1));
+      if (name.empty() || (part.find('=') == std::string::npos))
+        return form;
     } else if (mesh.size() < std::size(order)) {
       name = order[mesh.size()];
+    } else {
+      return "the mesh '" + text +
+             "' has more than two numbers: name its axes, as "
+             "data=2,tensor=4";
     }
-    bool isNumber = !size.empty() && size.size() < 7 &&
+    bool isNumber = !size.empty() &&
                     size.find_first_not_of("0123456789") == std::string::npos;
-    if (name.empty() || !isNumber || std::stol(size) < 1)
-      return std::nullopt;
+    if (!isNumber && !named)
+      return form;
+    if (!isNumber || size.size() > 5 || std::stol(size) < 1 ||
+        std::stol(size) > 65536)
+      return "expected 1 to 65536 devices along the mesh axis '" + name +
+             "', got '" + size + "'";
     for (const auto &axis : mesh)
       if (axis.first == name)
-        return std::nullopt;
+        return "the mesh axis '" + name + "' is named twice in '" + text + "'";
     mesh.emplace_back(name, std::stol(size));
   }
-  if (mesh.empty() || text.back() == ',' || text.back() == 'x')
-    return std::nullopt;
-  return mesh;
+  return "";
 }
 
 static UsageError describeExtra(const CLI::App &app, const std::string &word) {
@@ -260,11 +272,9 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
     return result;
   };
   if (!mesh.empty()) {
-    std::optional<Mesh> parsed = parseMesh(mesh);
-    if (!parsed)
-      return refuse("expected a mesh as data=2,tensor=4 or 2x4, got '" + mesh +
-                    "'");
-    options.mesh = std::move(*parsed);
+    std::string wrong = parseMesh(mesh, options.mesh);
+    if (!wrong.empty())
+      return refuse(wrong);
   }
   if (!options.train && !options.infer)
     return refuse("--for needs train, infer or both");

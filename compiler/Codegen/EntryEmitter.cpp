@@ -7,6 +7,7 @@
 
 #include "compiler/Codegen/EntryEmitter.h"
 
+#include "compiler/Memory/CollectiveWaits.h"
 #include "dialects/Dist/DistDialect.h"
 #include "dialects/Qwen/Entry.h"
 #include "mlir/Dialect/Affine/Utils.h"
@@ -164,19 +165,23 @@ void EntryEmitter::emitCollective(Operation *op, const LoopState &loop) {
   auto buffers = op->getAttrOfType<ArrayAttr>(dist::kBuffersAttr);
   Value in = pointer(cast<kernel::BufferAttr>(buffers[0]), loop);
   Value out = pointer(cast<kernel::BufferAttr>(buffers[1]), loop);
-  auto call = [&](int64_t field, SmallVector<Value> operands) {
-    SmallVector<Type> types(ValueRange(operands).getTypes());
-    auto signature = LLVM::LLVMFunctionType::get(b.getI32Type(), types);
-    operands.insert(operands.begin(), loadField(ptr, api, field));
-    Value code = LLVM::CallOp::create(b, loc, signature, operands).getResult();
-    Value before = LLVM::LoadOp::create(b, loc, b.getI32Type(), status);
-    Value isFirst =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, before, i32(0));
-    LLVM::StoreOp::create(
-        b, loc, arith::SelectOp::create(b, loc, isFirst, code, before), status);
-  };
-  call(kApiCollectiveStart, {ctx, description, in, out});
-  call(kApiCollectiveWait, {ctx});
+  callApi(kApiCollectiveStart, {ctx, description, in, out});
+  if (!op->hasAttr(kStartedAttr))
+    emitWait();
+}
+
+void EntryEmitter::emitWait() { callApi(kApiCollectiveWait, {ctx}); }
+
+void EntryEmitter::callApi(int64_t field, SmallVector<Value> operands) {
+  SmallVector<Type> types(ValueRange(operands).getTypes());
+  auto signature = LLVM::LLVMFunctionType::get(b.getI32Type(), types);
+  operands.insert(operands.begin(), loadField(ptr, api, field));
+  Value code = LLVM::CallOp::create(b, loc, signature, operands).getResult();
+  Value before = LLVM::LoadOp::create(b, loc, b.getI32Type(), status);
+  Value isFirst =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, before, i32(0));
+  LLVM::StoreOp::create(
+      b, loc, arith::SelectOp::create(b, loc, isFirst, code, before), status);
 }
 
 Value EntryEmitter::emitStatus() {
@@ -205,6 +210,9 @@ void EntryEmitter::emitLayers(LayersOp layers) {
 
 void EntryEmitter::emitBlock(Block &block, const LoopState &loop) {
   for (Operation &op : block) {
+    if (auto waits = op.getAttrOfType<IntegerAttr>(kWaitsAttr))
+      for (int64_t i = 0; i < waits.getInt(); ++i)
+        emitWait();
     if (auto launch = dyn_cast<kernel::LaunchOp>(op)) {
       loc = launch.getLoc();
       emitLaunch(launch, argumentsOf(launch, loop));

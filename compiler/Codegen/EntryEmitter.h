@@ -90,9 +90,14 @@ private:
 
   void emitBlock(mlir::Block &block, const LoopState &loop);
   void emitLayers(LayersOp layers);
-  /// Starts a collective and waits for it. After an error the runtime refuses
-  /// all others; the entry goes on to its end and returns the error.
+  /// Starts a collective, and waits for it unless a later op does. After an
+  /// error the runtime refuses all others; the entry goes on to its end and
+  /// returns the error.
   void emitCollective(mlir::Operation *op, const LoopState &loop);
+  /// Waits for the oldest collective under way.
+  void emitWait();
+  /// Calls a function of the runtime and keeps its error.
+  void callApi(int64_t field, llvm::SmallVector<Value> operands);
   /// The number of elements that a device gives, with the actual extents.
   Value collectiveCount(mlir::Operation *op);
   Arguments argumentsOf(kernel::LaunchOp launch, const LoopState &loop);

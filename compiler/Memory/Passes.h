@@ -16,7 +16,9 @@ namespace qwen {
 
 /// On an entry: its arguments by slot (see the pass assign-slots).
 inline constexpr llvm::StringLiteral kEntryArgs = "qwen.args";
-/// On an entry: {activations, bytes, workspace} of its arena.
+/// On an entry: {activations, bytes, workspace} of its arena; on a mesh
+/// `varying` too: pairs of a mask of sub-axes and the bytes of activations that
+/// differ between devices along these.
 inline constexpr llvm::StringLiteral kEntryArena = "qwen.arena";
 
 /// What tells apart the storages of one parameter that an entry reads: the

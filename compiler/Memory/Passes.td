@@ -35,6 +35,17 @@ def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
   ];
 }
 
+def ScheduleCollectives : Pass<"schedule-collectives", "::mlir::ModuleOp"> {
+  let summary = "lets collectives run while kernels do";
+  let description = [{
+    A collective starts as soon as what it gives is computed (`dist.started`) and is waited for before the
+    first op that reads its result or overwrites what it reads: `dist.waits` of that op is the number of the oldest
+    ones that it waits for. Ops that only add a result to a sum are put off to that
+    point; a parameter's gather starts before the parameter in front of it is read. At most four are under way, as
+    each keeps its buffers. Loops are entered and left with none.
+  }];
+}
+
 def VerifyMemory : Pass<"verify-memory", "::mlir::ModuleOp"> {
   let summary = "checks that buffers that live at the same time do not overlap";
 }

@@ -6,12 +6,18 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Memory/ArenaAllocator.h"
+#include "compiler/Memory/CollectiveWaits.h"
 #include "compiler/Memory/Passes.h"
+#include "compiler/Sharding/Mesh.h"
+#include "compiler/Sharding/VaryingAxes.h"
 #include "dialects/Dist/DistDialect.h"
 #include "dialects/Kernel/KernelDialect.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+
+#include <deque>
+#include <map>
 
 namespace qwen {
 #define GEN_PASS_DEF_PLANMEMORY
@@ -65,6 +71,7 @@ private:
   LogicalResult planLayers(LayersOp layers);
   LogicalResult planCarried(LayersOp layers, unsigned i);
   LogicalResult planStates(LayersOp layers);
+  SmallVector<int64_t> varyingBytes();
   LogicalResult annotate(int64_t budget);
   LogicalResult overBudget(int64_t bytes, int64_t budget);
   kernel::BufferAttr attribute(const Place &where);
@@ -72,12 +79,16 @@ private:
   func::FuncOp func;
   SymbolTable &symbols;
   DenseMap<Operation *, std::pair<int64_t, int64_t>> positions;
+  /// Where collectives that have been started are waited for.
+  DenseMap<Operation *, int64_t> waitPositions;
   int64_t nextPosition = 0;
   SmallVector<ArenaBuffer> buffers;
   DenseMap<Value, Place> places;
   /// Values whose place a loop has chosen.
   llvm::DenseSet<Value> planned;
   DenseMap<Operation *, Place> workspaces;
+  /// Saved values by buffer.
+  SmallVector<std::pair<int64_t, Value>> savedValues;
   DenseMap<std::pair<StringAttr, Attribute>, int64_t> paramSlots;
 };
 
@@ -111,8 +122,16 @@ static int64_t strideOf(Type slice) {
 
 /// Numbers ops in program order; a loop spans the positions of its body.
 void EntryPlanner::number(Block &block) {
+  std::deque<Operation *> started;
   for (Operation &op : block) {
     int64_t begin = nextPosition++;
+    if (auto waits = op.getAttrOfType<IntegerAttr>(kWaitsAttr))
+      for (int64_t i = 0; i < waits.getInt() && !started.empty(); ++i) {
+        waitPositions[started.front()] = begin;
+        started.pop_front();
+      }
+    if (op.hasAttr(kStartedAttr))
+      started.push_back(&op);
     if (auto layers = dyn_cast<LayersOp>(op)) {
       number(layers.getBlock());
       ++nextPosition;
@@ -249,24 +268,30 @@ static bool isDonated(Value value) {
 }
 
 /// The sum of an all_reduce takes the place of what nobody reads any more, or
-/// of a state; other collectives read one place and write another.
+/// of a state; other collectives read one place and write another. Both places
+/// are its own until it has been waited for.
 void EntryPlanner::planCollective(Operation *op) {
   Value operand = behindReshapes(op->getOperand(0)), result = op->getResult(0);
-  if (places.count(result))
-    return;
   Place where = places.lookup(operand);
+  if (auto planned = places.find(result); planned != places.end()) {
+    keepUntil(where, waitPositions.lookup(op));
+    keepUntil(planned->second, waitPositions.lookup(op));
+    return;
+  }
   bool isState = where.space == Space::Slot && isDonated(operand);
   bool isLast = isComputed(operand) && where.space == Space::Arena &&
                 operand.getParentBlock() == op->getBlock() &&
                 where.index == LayerIndex::None && !planned.contains(operand) &&
                 lastUse(operand) <= positions[op].second;
+  int64_t end = std::max(lastUse(result), waitPositions.lookup(op));
+  keepUntil(where, waitPositions.lookup(op));
   if (isa<dist::AllReduceOp>(op) && (isState || isLast)) {
     places[result] = where;
-    keepUntil(where, lastUse(result));
+    keepUntil(where, end);
     return;
   }
   places[result] = newBuffer(tensorBytes(result.getType()), positions[op].first,
-                             lastUse(result), op->getLoc());
+                             end, op->getLoc());
 }
 
 /// What goes from one iteration to the next: two places in turn, or, if every
@@ -297,6 +322,8 @@ LogicalResult EntryPlanner::planCarried(LayersOp layers, unsigned i) {
   Place base = newBuffer(stride * (stacks.empty() ? 2 : count + 1),
                          positions[init.getDefiningOp()].first, end,
                          layers.getLoc(), !stacks.empty());
+  if (!stacks.empty())
+    savedValues.push_back({base.buffer, arg});
 
   auto at = [&](int64_t offset, LayerIndex index) {
     Place where = base;
@@ -356,6 +383,7 @@ LogicalResult EntryPlanner::planLayers(LayersOp layers) {
     Place where = newBuffer(stride * layers.getCount(), positions[layers].first,
                             lastUse(stack), saved.getLoc(), /*saved=*/true);
     places[stack] = where;
+    savedValues.push_back({where.buffer, saved});
     where.stride = stride;
     where.index = LayerIndex::Layer;
     if (failed(place(saved, where)))
@@ -423,6 +451,24 @@ LogicalResult EntryPlanner::overBudget(int64_t bytes, int64_t budget) {
   return diag;
 }
 
+/// Pairs of a mask of sub-axes and bytes; none on one device.
+SmallVector<int64_t> EntryPlanner::varyingBytes() {
+  auto module = func->getParentOfType<ModuleOp>();
+  if (!module->hasAttr(kMeshAttr))
+    return {};
+  FailureOr<Mesh> mesh = getMesh(module);
+  if (failed(mesh) || subAxesOf(*mesh).empty())
+    return {};
+  VaryingAxes varying(func);
+  std::map<uint64_t, int64_t> bytes;
+  for (auto [buffer, value] : savedValues)
+    bytes[varying.of(value)] += buffers[buffer].bytes;
+  SmallVector<int64_t> pairs;
+  for (auto [mask, count] : bytes)
+    pairs.append({static_cast<int64_t>(mask), count});
+  return pairs;
+}
+
 LogicalResult EntryPlanner::annotate(int64_t budget) {
   int64_t bytes = assignOffsets(buffers), saved = 0;
   for (const ArenaBuffer &buffer : buffers)
@@ -456,12 +502,13 @@ LogicalResult EntryPlanner::annotate(int64_t budget) {
     return WalkResult::advance();
   });
   Builder b(func.getContext());
-  func->setAttr(
-      kEntryArena,
-      b.getDictionaryAttr(
-          {b.getNamedAttr("activations", b.getI64IntegerAttr(saved)),
-           b.getNamedAttr("bytes", b.getI64IntegerAttr(bytes)),
-           b.getNamedAttr("workspace", b.getI64IntegerAttr(bytes - saved))}));
+  NamedAttrList arena;
+  arena.set("activations", b.getI64IntegerAttr(saved));
+  arena.set("bytes", b.getI64IntegerAttr(bytes));
+  arena.set("workspace", b.getI64IntegerAttr(bytes - saved));
+  if (SmallVector<int64_t> varying = varyingBytes(); !varying.empty())
+    arena.set("varying", b.getDenseI64ArrayAttr(varying));
+  func->setAttr(kEntryArena, arena.getDictionary(func.getContext()));
   return failure(result.wasInterrupted());
 }
 

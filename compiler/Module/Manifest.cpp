@@ -13,6 +13,7 @@
 #include "compiler/Codegen/Passes.h"
 #include "compiler/Codegen/Targets.h"
 #include "compiler/Memory/Passes.h"
+#include "compiler/Module/MemoryPlan.h"
 #include "compiler/Sharding/Mesh.h"
 #include "dialects/Dist/DistDialect.h"
 #include "dialects/Qwen/Entry.h"
@@ -318,94 +319,12 @@ LogicalResult qwen::attachEntries(ModuleOp module) {
   addQuantizedStorages(*document);
   if (failed(describeMesh(module, *document)))
     return failure();
-  (*document)["memory"] = planMemory(*document);
+  MemoryPlan plan(*document, module);
+  (*document)["memory"] = plan.device();
+  if (std::optional<json::Object> replication = plan.replication())
+    (*document)["replication"] = std::move(*replication);
   setManifest(module, std::move(*document));
   return success();
-}
-
-//===----------------------------------------------------------------------===//
-// Memory
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// Bytes of the state that some entries share, each part once.
-struct StateBytes {
-  int64_t parameters = 0, packed = 0, gradients = 0, moments = 0, cache = 0;
-  int64_t activations = 0, arena = 0;
-};
-} // namespace
-
-static int64_t bytesOf(const json::Object &arg) {
-  int64_t bytes = llvm::StringSwitch<int64_t>(*arg.getString("dtype"))
-                      .Cases({"bf16", "f16"}, 2)
-                      .Cases({"i8", "u8"}, 1)
-                      .Case("i64", 8)
-                      .Default(4);
-  for (const json::Value &dim : *arg.getArray("shape"))
-    bytes *= dim.getAsInteger().value_or(1);
-  return bytes * *arg.getInteger("count");
-}
-
-static StateBytes addUp(const json::Object &manifest,
-                        llvm::ArrayRef<llvm::StringRef> names) {
-  StateBytes total;
-  std::set<std::string> seen;
-  for (const json::Value &value : *manifest.getArray("entries")) {
-    const json::Object &entry = *value.getAsObject();
-    if (!llvm::is_contained(names, *entry.getString("name")))
-      continue;
-    total.arena = std::max(total.arena, *entry.getInteger("arena_bytes"));
-    total.activations =
-        std::max(total.activations,
-                 *entry.getObject("arena")->getInteger("activations"));
-    for (const json::Value &item : *entry.getArray("args")) {
-      const json::Object &arg = *item.getAsObject();
-      llvm::StringRef role = *arg.getString("role");
-      if (role == entry::kInput || role == entry::kOutput ||
-          role == dist::kMeshRole)
-        continue;
-      // Master and compute storage of the same type are the same memory.
-      llvm::StringRef storage = arg.getString("storage").value_or("");
-      bool packed =
-          !storage.empty() && storage != "master" && storage != "compute";
-      std::string key = (role + " " + *arg.getString("name") + " " +
-                         (packed ? storage : *arg.getString("dtype")))
-                            .str();
-      if (!seen.insert(key).second)
-        continue;
-      int64_t &part = packed                      ? total.packed
-                      : role == entry::kParameter ? total.parameters
-                      : role == entry::kGradient  ? total.gradients
-                      : role == entry::kCache     ? total.cache
-                                                  : total.moments;
-      part += bytesOf(arg);
-    }
-  }
-  return total;
-}
-
-json::Object qwen::planMemory(const json::Object &manifest) {
-  StateBytes train = addUp(manifest, {"micro_step", "optimizer_step",
-                                      "convert_storage", "eval_loss"});
-  StateBytes infer = addUp(manifest, {"prefill", "decode"});
-  int64_t trainPeak =
-      train.parameters + train.gradients + train.moments + train.arena;
-  int64_t inferPeak =
-      infer.parameters + infer.packed + infer.cache + infer.arena;
-  return json::Object{
-      {"train", json::Object{{"peak_bytes", trainPeak},
-                             {"parameters", train.parameters},
-                             {"gradients", train.gradients},
-                             {"optimizer", train.moments},
-                             {"activations", train.activations},
-                             {"packed", 0},
-                             {"workspace", train.arena - train.activations}}},
-      {"infer", json::Object{{"peak_bytes", inferPeak},
-                             {"parameters", infer.parameters},
-                             {"packed", infer.packed},
-                             {"kv_cache", infer.cache},
-                             {"workspace", infer.arena}}},
-      {"host", kHostBytes}};
 }
 
 //===----------------------------------------------------------------------===//

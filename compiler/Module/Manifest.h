@@ -25,10 +25,6 @@ namespace qwen {
 /// Name of the module's attribute that holds the document.
 inline constexpr llvm::StringLiteral kManifestAttr = "qwen.manifest";
 
-/// Anonymous memory of the runtime besides what the plan lists, in bytes:
-/// stacks, scratch, tables, a tokenizer. Measured 6 to 10 MiB without one.
-inline constexpr int64_t kHostBytes = 16 << 20;
-
 /// After `import`: writes what the model file says, and the mesh.
 void attachModel(mlir::ModuleOp module, const ModelSpec &spec);
 
@@ -51,9 +47,6 @@ struct FinishedManifest {
 };
 mlir::FailureOr<FinishedManifest>
 finishManifest(llvm::ArrayRef<mlir::ModuleOp> modules);
-
-/// The `device` object of --plan --json, from the entries of a document.
-llvm::json::Object planMemory(const llvm::json::Object &manifest);
 
 } // namespace qwen
 

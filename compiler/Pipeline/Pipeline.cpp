@@ -70,6 +70,7 @@ void qwen::buildPhase(Phase phase, OpPassManager &pm,
     PlanMemoryOptions memory;
     memory.budget = options.arenaBudget;
     pm.addPass(createAssignSlots());
+    pm.addPass(createScheduleCollectives());
     pm.addPass(createPlanMemory(memory));
     pm.addPass(createVerifyMemory());
     return;

@@ -16,7 +16,7 @@
 namespace json = llvm::json;
 
 json::Object qwen::makePlan(const json::Object &manifest) {
-  return json::Object{
+  json::Object plan{
       {"model", *manifest.get("name")},
       {"parameters", *manifest.get("num_parameters")},
       {"parameters_embedding", *manifest.get("num_embedding_parameters")},
@@ -24,6 +24,9 @@ json::Object qwen::makePlan(const json::Object &manifest) {
       {"mesh", *manifest.get("mesh")},
       {"device", *manifest.get("memory")},
       {"collectives", *manifest.get("collectives")}};
+  if (const json::Value *replication = manifest.get("replication"))
+    plan["replication"] = *replication;
+  return plan;
 }
 
 static std::string withUnit(int64_t bytes) {
@@ -43,6 +46,22 @@ static std::string withCommas(int64_t number) {
   return text;
 }
 
+/// `; copies: tensor 4.2 %`: the shares of the bytes of a device that are
+/// copies of what other devices hold.
+static std::string copiesOf(const json::Object &replication, double devices,
+                            double bytes) {
+  std::string text;
+  for (const auto &[axis, count] : *replication.getObject("copies")) {
+    double share = *count.getAsInteger() / (devices * bytes);
+    if (share > 0)
+      text +=
+          llvm::formatv("{0} {1} {2:f1} %", text.empty() ? "; copies:" : ",",
+                        axis.str(), 100 * share)
+              .str();
+  }
+  return text;
+}
+
 void qwen::printPlan(const json::Object &plan, llvm::raw_ostream &os) {
   auto line = [&](llvm::StringRef name, const std::string &value) {
     os << llvm::formatv("{0,-24}{1,22}\n", name, value);
@@ -59,8 +78,11 @@ void qwen::printPlan(const json::Object &plan, llvm::raw_ostream &os) {
   for (const auto &[axis, size] : *plan.getObject("mesh"))
     axes[axis.str()] = *size.getAsInteger();
   std::string mesh;
-  for (const auto &[axis, size] : axes)
+  int64_t devices = 1;
+  for (const auto &[axis, size] : axes) {
     mesh += (mesh.empty() ? "" : ",") + axis + "=" + std::to_string(size);
+    devices *= size;
+  }
   line("mesh", mesh);
   const json::Object &device = *plan.getObject("device");
   struct Kind {
@@ -75,8 +97,18 @@ void qwen::printPlan(const json::Object &plan, llvm::raw_ostream &os) {
     const json::Object &bytes = *device.getObject(kind.name);
     line(std::string(kind.name) + ": peak bytes a device",
          withUnit(*bytes.getInteger("peak_bytes")));
-    for (const char *part : kind.parts)
-      line(std::string("  ") + part, withUnit(*bytes.getInteger(part)));
+    const json::Object *all = plan.getObject("replication");
+    for (const char *part : kind.parts) {
+      int64_t local = *bytes.getInteger(part);
+      const json::Object *mine =
+          all ? all->getObject(kind.name)->getObject(part) : nullptr;
+      std::string note;
+      if (mine && local)
+        note = "  of " + withUnit(*mine->getInteger("global")) +
+               copiesOf(*mine, devices, local);
+      os << llvm::formatv("{0,-24}{1,22}{2}\n", std::string("  ") + part,
+                          withUnit(local), note);
+    }
   }
   line("host", withUnit(*device.getInteger("host")));
   const json::Array &collectives = *plan.getArray("collectives");

@@ -57,6 +57,9 @@ private:
   ModuleOp module;
   const SubAxes &mesh;
   DenseMap<Value, Sharding> known;
+  /// Of sums whose sharding their ops decide: that of the parameter, which says
+  /// how to split what no other operand has (the rows of an embedding).
+  DenseMap<Value, Sharding> hints;
 };
 
 struct PropagateShardings
@@ -112,9 +115,13 @@ SmallVector<Axes> Propagation::splitFactors(Operation *op,
   for (bool weights : {true, false})
     for (unsigned i = 0; i < op->getNumOperands(); ++i) {
       std::optional<Sharding> sharding = of(op->getOperand(i));
+      bool isSum = static_cast<int>(i) == rule.accumulator;
+      if (auto hint = hints.find(op->getOperand(i));
+          isSum && !sharding && hint != hints.end())
+        sharding = hint->second;
       if (isWeight(i) != weights || !sharding)
         continue;
-      if (static_cast<int>(i) == rule.accumulator)
+      if (isSum)
         dropBatchAxes(*sharding);
       SmallVector<Axes> given =
           axesOfFactors(rule, rule.operands[i], *sharding, mesh);
@@ -241,9 +248,12 @@ LogicalResult Propagation::visitLayers(LayersOp layers) {
   for (auto [stacks, args] :
        {std::pair(layers.getSlices(), layers.getSliceArgs()),
         std::pair(layers.getStates(), layers.getStateArgs())})
-    for (auto [stack, arg] : llvm::zip(stacks, args))
+    for (auto [stack, arg] : llvm::zip(stacks, args)) {
       if (std::optional<Sharding> sharding = of(stack))
         known[arg] = layerOf(*sharding);
+      else if (auto hint = hints.find(stack); hint != hints.end())
+        hints[arg] = layerOf(Sharding(hint->second));
+    }
   if (failed(visitBlock(layers.getBlock())))
     return failure();
   Shardings arguments;
@@ -369,6 +379,7 @@ LogicalResult Propagation::run() {
           sharding = step.getArgAttrOfType<ShardingAttr>(j, kShardingAttr)
                          .getSharding();
     } else if (isOpen(i)) {
+      hints[body.getArgument(i)] = sharding;
       continue;
     }
     known[body.getArgument(i)] = sharding;

@@ -6,7 +6,9 @@ and compares the logical results with those of a module for one device.
     run_mesh.py ONE.so MESH.so [--entries micro_step,...] [--tolerance T]
 
 Stands for the runtime with nothing but the manifest and the ABI: cuts inputs by
-their shardings, carries out collectives, joins outputs. f32 modules only.
+their shardings, carries out collectives, joins outputs. f32 modules only. A
+collective is carried out as late as may be, when it is waited for: until then
+its result is garbage, and what it reads must stay as it is.
 """
 
 import argparse
@@ -134,23 +136,44 @@ class Devices:
         self.loaded = loaded
         self.barrier = threading.Barrier(loaded.devices)
         self.calls = [None] * loaded.devices
+        self.under_way = [[] for _ in range(loaded.devices)]
+        self.most_under_way = 0
         self.seen = []
 
-    def start(self, rank, descriptor, source, target):
-        kind, reduction, dtype, _, axes, count = struct.unpack(
-            "<iiiiQq", C.string_at(descriptor, 32))
-        fmt = {0: "f", 3: "i"}[dtype]
-        data = array.array(fmt, C.string_at(source, 4 * count))
-        self.calls[rank] = (kind, reduction, axes, count, data)
-        if rank == 0:
-            self.seen.append((kind, axes, count))
-        self.barrier.wait()
+    def group(self, rank, axes):
         mine = self.loaded.coordinates(rank)
         group = []
         for other in range(self.loaded.devices):
             theirs = self.loaded.coordinates(other)
             if all(axes >> i & 1 or theirs[i] == mine[i] for i in range(len(mine))):
                 group.append(other)
+        return group
+
+    def start(self, rank, descriptor, source, target):
+        words = C.string_at(descriptor, 32)
+        kind, _, _, _, axes, count = struct.unpack("<iiiiQq", words)
+        self.under_way[rank].append((words, source, target, C.string_at(source, 4 * count)))
+        self.most_under_way = max(self.most_under_way, len(self.under_way[rank]))
+        size = len(self.group(rank, axes))
+        if source != target:
+            given = {1: count * size, 2: count // size}.get(kind, count)
+            C.memset(target, 0xFF, 4 * given)  # NaN
+        return 0
+
+    def wait(self, rank):
+        words, source, target, before = self.under_way[rank].pop(0)
+        kind, reduction, dtype, _, axes, count = struct.unpack("<iiiiQq", words)
+        fmt = {0: "f", 3: "i"}[dtype]
+        if C.string_at(source, 4 * count) != before:
+            print(f"collective {rank}: what it reads has changed under way", file=sys.stderr)
+            self.barrier.abort()
+            return 1
+        data = array.array(fmt, before)
+        self.calls[rank] = (kind, reduction, axes, count, data)
+        if rank == 0:
+            self.seen.append((kind, axes, count))
+        self.barrier.wait()
+        group = self.group(rank, axes)
         if any(self.calls[other][:4] != self.calls[rank][:4] for other in group):
             return 1
         tensors = [self.calls[other][4] for other in group]
@@ -184,7 +207,8 @@ def run_device(loaded, devices, rank, name, extents, results):
             task(args, 0, n, aligned)
 
     api = Api(loaded.manifest["abi"], 0, PARALLEL(parallel),
-              START(lambda _, d, i, o: devices.start(rank, d, i, o)), WAIT(lambda _: 0), None)
+              START(lambda _, d, i, o: devices.start(rank, d, i, o)),
+              WAIT(lambda _: devices.wait(rank)), None)
     context = Context(C.pointer(api))
     slots = (C.c_void_p * entry["slots"])()
     buffers = {}
@@ -218,6 +242,9 @@ def run_device(loaded, devices, rank, name, extents, results):
     call = Call(C.addressof(slots), C.addressof(numbers), (C.addressof(arena) + 63) // 64 * 64)
     address = loaded.module.variants[0].entries[index]
     status = ENTRY(address)(C.addressof(context), C.addressof(call))
+    if devices.under_way[rank]:
+        results[rank] = f"{name} ended before its collectives"
+        return
     if status:
         results[rank] = f"{name} returned {status}"
         return
@@ -257,7 +284,7 @@ def run(loaded, name):
                 if part.setdefault(offset, value) != value:
                     sys.exit(f"{name}: copies of {key} differ between devices")
         joined[key] = [sum(part[i] for part in whole.values()) for i in range(size)]
-    return joined, devices.seen
+    return joined, devices
 
 
 def main():
@@ -270,7 +297,7 @@ def main():
     one, mesh = Loaded(options.one), Loaded(options.mesh)
     for name in options.entries.split(","):
         expected, _ = run(one, name)
-        actual, seen = run(mesh, name)
+        actual, devices = run(mesh, name)
         worst, where = 0, ""
         for key, values in expected.items():
             largest = max([abs(v) for v in values] + [1e-3])
@@ -281,7 +308,8 @@ def main():
                 worst, where = difference, key
         good = worst <= options.tolerance
         print(f"{name}: {'the same' if good else 'WRONG'} on {mesh.devices} devices, "
-              f"difference {worst:.1e} in {' '.join(map(str, where))}, {len(seen)} collectives")
+              f"difference {worst:.1e} in {' '.join(map(str, where))}, {len(devices.seen)} collectives, "
+              f"{devices.most_under_way} at once")
         if not good:
             sys.exit(1)
 

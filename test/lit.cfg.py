@@ -95,6 +95,7 @@ fuzz_flags = (
 config.substitutions += [
     ("%{fuzz-flags}", fuzz_flags),
     ("%mpirun", "mpirun --bind-to none"),
+    ("%modules", os.path.join(config.build_dir, "test", "unit", "TestModule")),
     ("%python", "python3"),
     ("%{transformers-python}", reference_python),
     ("%source", config.source_dir),

@@ -122,6 +122,26 @@ int allGather(int handle, const void *in, void *out, int64_t bytes,
   return finish(request, "MPI_Iallgather", stop, data);
 }
 
+int broadcast(void *buffer, int64_t bytes, qrt_mpi_stop stop, void *data) {
+  MPI_Request request;
+  if (check(MPI_Ibcast(buffer, static_cast<int>(bytes), MPI_BYTE, 0,
+                       MPI_COMM_WORLD, &request),
+            "MPI_Ibcast"))
+    return -1;
+  return finish(request, "MPI_Ibcast", stop, data);
+}
+
+int gather(const void *in, void *out, int64_t bytes, qrt_mpi_stop stop,
+           void *data) {
+  MPI_Request request;
+  auto count = static_cast<int>(bytes);
+  if (check(MPI_Igather(in, count, MPI_BYTE, out, count, MPI_BYTE, 0,
+                        MPI_COMM_WORLD, &request),
+            "MPI_Igather"))
+    return -1;
+  return finish(request, "MPI_Igather", stop, data);
+}
+
 void abortJob(int status) { MPI_Abort(MPI_COMM_WORLD, status); }
 
 int finalize() {
@@ -133,8 +153,9 @@ int finalize() {
 
 const char *lastError() { return message().c_str(); }
 
-const qrt_mpi kTable = {QRT_MPI_VERSION, init,     makeGroup, allToAll,
-                        allGather,       abortJob, finalize,  lastError};
+const qrt_mpi kTable = {QRT_MPI_VERSION, init,      makeGroup, allToAll,
+                        allGather,       broadcast, gather,    abortJob,
+                        finalize,        lastError};
 
 } // namespace
 

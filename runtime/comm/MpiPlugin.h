@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define QRT_MPI_VERSION 1u
+#define QRT_MPI_VERSION 2u
 #define QRT_MPI_SYMBOL "qwen_comm_mpi"
 
 /* Asked again and again while an operation runs: not 0 gives it up. */
@@ -40,6 +40,12 @@ typedef struct qrt_mpi {
   /* Block i of `out` is `in` of rank i of the group. */
   int (*all_gather)(int handle, const void *in, void *out, int64_t bytes,
                     qrt_mpi_stop stop, void *data);
+  /* `bytes` bytes of rank 0 come to all ranks of the job. */
+  int (*broadcast)(void *data_of_0, int64_t bytes, qrt_mpi_stop stop,
+                   void *data);
+  /* Block i of `out` on rank 0 is `in` of rank i of the job. */
+  int (*gather)(const void *in, void *out, int64_t bytes, qrt_mpi_stop stop,
+                void *data);
   /* Ends all processes of the job. */
   void (*abort)(int status);
   int (*finalize)(void);

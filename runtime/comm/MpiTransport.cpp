@@ -9,10 +9,14 @@
 #include "runtime/comm/Reduce.h"
 
 #include <chrono>
+#include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
 #include <limits>
+#include <mutex>
+#include <thread>
 
 using namespace qrt;
 
@@ -30,6 +34,44 @@ double now() {
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
+
+/// Ends the process if it still exists after some seconds.
+class StartWatch {
+public:
+  explicit StartWatch(double seconds) {
+    if (seconds > 0)
+      thread = std::thread([this, seconds] { watch(seconds); });
+  }
+  ~StartWatch() {
+    if (!thread.joinable())
+      return;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      isOver = true;
+    }
+    changed.notify_all();
+    thread.join();
+  }
+
+private:
+  void watch(double seconds) {
+    std::unique_lock<std::mutex> lock(mutex);
+    if (changed.wait_for(lock, std::chrono::duration<double>(seconds),
+                         [this] { return isOver; }))
+      return;
+    Error error = makeError(9014, "",
+                            "MPI has not started within {} s: not all ranks "
+                            "have come",
+                            seconds);
+    std::fprintf(stderr, "%s\n", error.str().c_str());
+    std::_Exit(1);
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool isOver = false;
+  std::thread thread; // the last member: it uses the others
+};
 
 } // namespace
 
@@ -64,6 +106,7 @@ Expected<std::unique_ptr<MpiTransport>> MpiTransport::create(Options options) {
   std::unique_ptr<MpiTransport> transport(new MpiTransport);
   transport->options = std::move(options);
   transport->mpi = mpi;
+  StartWatch watch(transport->options.startTimeoutSeconds);
   if (mpi->init(&transport->self, &transport->all) != 0)
     return makeError(9020, "", "cannot start MPI: {}", mpi->error());
   return transport;
@@ -71,7 +114,7 @@ Expected<std::unique_ptr<MpiTransport>> MpiTransport::create(Options options) {
 
 MpiTransport::~MpiTransport() = default;
 
-Status MpiTransport::finalize() {
+Status MpiTransport::finish() {
   if (finalized)
     return Status::success();
   finalized = true;
@@ -114,7 +157,7 @@ int MpiTransport::shouldStop(void *raw) {
 
 Status MpiTransport::allGather(int handle, const void *in, void *out,
                                int64_t bytes) {
-  startClock();
+  startClock(options.timeoutSeconds);
   if (mpi->all_gather(handle, in, out, bytes, &shouldStop, this) != 0)
     return failure("a gathering of the ranks");
   return Status::success();
@@ -122,15 +165,43 @@ Status MpiTransport::allGather(int handle, const void *in, void *out,
 
 Status MpiTransport::allToAll(int handle, const void *in, void *out,
                               int64_t bytes) {
-  startClock();
+  startClock(options.timeoutSeconds);
   if (mpi->all_to_all(handle, in, out, bytes, &shouldStop, this) != 0)
     return failure("an exchange of the ranks");
   return Status::success();
 }
 
-void MpiTransport::startClock() {
-  deadline = options.timeoutSeconds > 0 ? now() + options.timeoutSeconds
-                                        : std::numeric_limits<double>::max();
+void MpiTransport::startClock(double seconds) {
+  deadline = seconds > 0 ? now() + seconds : std::numeric_limits<double>::max();
+}
+
+Status MpiTransport::broadcast(void *data, int64_t bytes) {
+  // In pieces, since MPI counts in int.
+  for (int64_t begin = 0; begin < bytes; begin += kPieceBytes) {
+    startClock(0);
+    if (mpi->broadcast(static_cast<char *>(data) + begin,
+                       std::min(kPieceBytes, bytes - begin), &shouldStop,
+                       this) != 0)
+      return failure("a message of rank 0");
+  }
+  return Status::success();
+}
+
+Status MpiTransport::gather(const void *in, int64_t bytes, void *out) {
+  for (int64_t begin = 0; begin < bytes; begin += kPieceBytes) {
+    int64_t count = std::min(kPieceBytes, bytes - begin);
+    if (self == 0)
+      received.resize(count * all);
+    startClock(options.timeoutSeconds);
+    if (mpi->gather(static_cast<const char *>(in) + begin, received.data(),
+                    count, &shouldStop, this) != 0)
+      return failure("a message to rank 0");
+    if (self == 0)
+      for (int i = 0; i < all; ++i)
+        std::memcpy(static_cast<char *>(out) + i * bytes + begin,
+                    received.data() + i * count, count);
+  }
+  return Status::success();
 }
 
 Status MpiTransport::exchange(const void *in, int64_t bytes, void *out) {

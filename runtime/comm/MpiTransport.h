@@ -8,6 +8,7 @@
 #ifndef QWEN_RUNTIME_COMM_MPITRANSPORT_H
 #define QWEN_RUNTIME_COMM_MPITRANSPORT_H
 
+#include "runtime/comm/Control.h"
 #include "runtime/comm/MpiPlugin.h"
 #include "runtime/comm/Transport.h"
 
@@ -21,11 +22,14 @@ namespace qrt {
 
 /// The backend "mpi". Sums are those of the backend "threads", bit by bit: the
 /// parts are exchanged and added in the order of ranks.
-class MpiTransport : public Transport {
+class MpiTransport : public Transport, public ControlChannel {
 public:
   struct Options {
     /// Of one collective, until it is given up (Q9014).
     double timeoutSeconds = 0;
+    /// Until all ranks have started; 0: any time. Then the process ends: MPI
+    /// cannot be told to stop waiting.
+    double startTimeoutSeconds = 0;
     /// Why the job has to end, or empty; asked while waiting (Q9013).
     std::function<std::string()> stopReason;
     /// Where libqwen-comm-mpi.so may lie, beside what the loader finds itself.
@@ -39,16 +43,16 @@ public:
   static Expected<std::unique_ptr<MpiTransport>> create(Options options);
   ~MpiTransport() override;
 
-  int rank() const { return self; }
-  int ranks() const { return all; }
+  int rank() const override { return self; }
+  int ranks() const override { return all; }
   Status run(const qrt_collective &collective, const RankGroup &group,
              const void *in, void *out) override;
   Status exchange(const void *in, int64_t bytes, void *out) override;
 
-  /// Ends all processes of the job with this exit status.
-  [[noreturn]] void abort(int status);
-  /// Leaves MPI in order; the last call.
-  Status finalize();
+  Status broadcast(void *data, int64_t bytes) override;
+  Status gather(const void *in, int64_t bytes, void *out) override;
+  [[noreturn]] void abort(int status) override;
+  Status finish() override;
 
 private:
   MpiTransport() = default;
@@ -56,7 +60,7 @@ private:
   Status allGather(int handle, const void *in, void *out, int64_t bytes);
   Status allToAll(int handle, const void *in, void *out, int64_t bytes);
   static int shouldStop(void *self);
-  void startClock();
+  void startClock(double seconds);
   Status failure(const char *what);
   Status reduceParts(const qrt_collective &c, int handle,
                      const RankGroup &group, const char *in, char *out);

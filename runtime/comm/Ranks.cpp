@@ -24,8 +24,8 @@ struct Launcher {
   const char *name;
   const char *rank, *ranks;
   std::vector<const char *> further;
-  const char *localRank;      ///< may be absent
-  const char *address, *port; ///< of rank 0; `port` null: in `address`
+  const char *localRank, *localRanks; ///< may be absent
+  const char *address, *port;         ///< of rank 0; `port` null: in `address`
 };
 
 const std::vector<Launcher> &launchers() {
@@ -35,6 +35,7 @@ const std::vector<Launcher> &launchers() {
        "WORLD_SIZE",
        {"MASTER_ADDR", "MASTER_PORT"},
        "LOCAL_RANK",
+       "LOCAL_WORLD_SIZE",
        "MASTER_ADDR",
        "MASTER_PORT"},
       {"Open MPI",
@@ -42,6 +43,7 @@ const std::vector<Launcher> &launchers() {
        "OMPI_COMM_WORLD_SIZE",
        {},
        "OMPI_COMM_WORLD_LOCAL_RANK",
+       "OMPI_COMM_WORLD_LOCAL_SIZE",
        nullptr,
        nullptr},
       {"SLURM",
@@ -49,6 +51,7 @@ const std::vector<Launcher> &launchers() {
        "SLURM_NTASKS",
        {},
        "SLURM_LOCALID",
+       "SLURM_NTASKS_PER_NODE",
        "QWEN_RENDEZVOUS",
        nullptr},
       // An indexed job knows its index; the rest is given in its template.
@@ -56,6 +59,7 @@ const std::vector<Launcher> &launchers() {
        "JOB_COMPLETION_INDEX",
        "JOB_COMPLETIONS",
        {"QWEN_RENDEZVOUS"},
+       nullptr,
        nullptr,
        "QWEN_RENDEZVOUS",
        nullptr},
@@ -98,7 +102,8 @@ Expected<std::optional<RankInfo>> qrt::findRanks(const RankFlags &flags,
   if (flags.rank && flags.ranks) {
     QRT_RETURN_IF_ERROR(
         checkRank(*flags.rank, *flags.ranks, "--rank", "--ranks"));
-    found = RankInfo{*flags.rank, *flags.ranks, 0, flags.rendezvous, "flags"};
+    found =
+        RankInfo{*flags.rank, *flags.ranks, 0, 0, flags.rendezvous, "flags"};
   } else if (someFlags) {
     incomplete.push_back(fmt::format("{} without {}",
                                      flags.rank    ? "--rank"
@@ -136,6 +141,11 @@ Expected<std::optional<RankInfo>> qrt::findRanks(const RankFlags &flags,
       QRT_ASSIGN_OR_RETURN(
           info.localRank, parseNumber(local, launcher.localRank, 0, kMaxRanks));
     }
+    if (const char *local = variable(launcher.localRanks)) {
+      QRT_ASSIGN_OR_RETURN(
+          info.localRanks,
+          parseNumber(local, launcher.localRanks, 1, kMaxRanks));
+    }
     if (const char *address = variable(launcher.address)) {
       info.rendezvous = address;
       if (const char *port = variable(launcher.port)) {
@@ -158,6 +168,7 @@ Expected<std::optional<RankInfo>> qrt::findRanks(const RankFlags &flags,
       info.rendezvous = flags.rendezvous;
     if (found) {
       found->localRank = info.localRank;
+      found->localRanks = info.localRanks;
       if (found->rendezvous.empty())
         found->rendezvous = info.rendezvous;
     }

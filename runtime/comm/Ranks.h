@@ -26,6 +26,7 @@ struct RankFlags {
 struct RankInfo {
   int rank = 0, ranks = 1;
   int localRank = 0;      ///< among those of this machine, where it is known
+  int localRanks = 0;     ///< of this machine; 0: not known
   std::string rendezvous; ///< HOST:PORT of rank 0; empty: not known
   std::string source;     ///< who said so: "flags", "torchrun", ...
 };

@@ -9,8 +9,8 @@
 #define QWEN_RUNTIME_COMM_TRANSPORT_H
 
 #include "runtime/abi/qwen_module.h"
-#include "runtime/comm/Mesh.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/Mesh.h"
 
 #include <string>
 

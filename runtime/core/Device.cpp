@@ -44,8 +44,19 @@ void Device::parallelFor(const char *name, qrt_task task, void *args, int64_t n,
   threadPool.parallelFor(name, task, args, n, grain);
 }
 
+void Device::join(const Mesh &mesh, int rank, Collectives &others) {
+  ranks = mesh;
+  self = rank;
+  collectives = &others;
+}
+
 int32_t Device::collectiveStart(const qrt_collective &collective,
                                 const void *in, void *out) {
+  if (collectives) {
+    Status status = collectives->start(collective, in, out);
+    return status ? QRT_E_OK
+                  : fail(QRT_E_COLLECTIVE, std::move(status.error()));
+  }
   // Over a group of one device every collective copies its input.
   if (collective.dtype < 0 || collective.dtype > QRT_U8 || collective.count < 0)
     return fail(QRT_E_COLLECTIVE,
@@ -60,7 +71,12 @@ int32_t Device::collectiveStart(const qrt_collective &collective,
   return QRT_E_OK;
 }
 
-int32_t Device::collectiveWait() { return QRT_E_OK; }
+int32_t Device::collectiveWait() {
+  if (!collectives)
+    return QRT_E_OK;
+  Status status = collectives->wait();
+  return status ? QRT_E_OK : fail(QRT_E_COLLECTIVE, std::move(status.error()));
+}
 
 int32_t Device::launch(uint32_t kernel, const uint32_t[3], void *const *) {
   return fail(QRT_E_LAUNCH,

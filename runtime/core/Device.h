@@ -15,6 +15,8 @@
 
 #include "runtime/abi/qwen_module.h"
 #include "runtime/core/Buffer.h"
+#include "runtime/core/Collectives.h"
+#include "runtime/core/Mesh.h"
 #include "runtime/cpu/ThreadPool.h"
 
 #include <map>
@@ -102,6 +104,12 @@ public:
   /// what the system does not tell.
   virtual std::map<std::string, std::optional<double>> metrics() { return {}; }
 
+  /// From now on this device is `rank` of a mesh and its collectives go through
+  /// `collectives`, which must outlive it. Before, it is alone.
+  void join(const Mesh &mesh, int rank, Collectives &collectives);
+  const Mesh &mesh() const { return ranks; }
+  int rank() const { return self; }
+
   /// Bytes allocated now, and the most that ever were.
   int64_t allocatedBytes() const { return allocated; }
   int64_t peakBytes() const { return peak; }
@@ -151,6 +159,9 @@ private:
   std::vector<std::string> notes;
   const Module *current = nullptr;
   std::optional<Error> failure;
+  Mesh ranks;
+  int self = 0;
+  Collectives *collectives = nullptr;
   int64_t allocated = 0, peak = 0;
 };
 

@@ -19,7 +19,7 @@ using namespace qrt;
 std::string_view qrt::nameOf(ArgRole role) {
   constexpr std::string_view names[] = {"input",    "output",  "parameter",
                                         "gradient", "moment1", "moment2",
-                                        "cache"};
+                                        "cache",    "mesh"};
   return names[static_cast<int>(role)];
 }
 

@@ -72,6 +72,9 @@ struct ParameterInfo {
   /// "master", "compute", and the parts of quantized forms (int8, int8_scale;
   /// int4, int4_step, int4_scale).
   std::map<std::string, DType> storages;
+  /// Whether the compute storage is the master itself: of one type, and cut the
+  /// same way.
+  bool computeIsMaster = false;
   std::map<std::string, std::vector<FileView>> views; ///< "hf", "gguf"
 
   int64_t layerCount() const { return layers.value_or(1); }
@@ -88,7 +91,8 @@ enum class ArgRole {
   Gradient,
   Moment1,
   Moment2,
-  Cache
+  Cache,
+  Mesh ///< a scalar that depends on the device alone
 };
 std::string_view nameOf(ArgRole role);
 
@@ -110,6 +114,27 @@ struct ArgInfo {
   bool optional = false; ///< an input that may be left out (a null pointer)
   int parameter =
       -1; ///< index into Manifest::parameters, where the role has one
+  /// How the logical tensor is cut: one list for each dimension, or empty. The
+  /// shape is that of one block.
+  Sharding sharding;
+  /// Of a state: the logical value is the sum over these sub-axes.
+  std::vector<int> partial;
+  /// Of role Mesh: `meshScale` times the device's place along `meshAxes`.
+  std::vector<int> meshAxes;
+  int64_t meshScale = 1;
+
+  bool isSharded() const {
+    for (const std::vector<int> &axes : sharding)
+      if (!axes.empty())
+        return true;
+    return false;
+  }
+};
+
+/// A kind of state: a storage of the parameters, or another role that persists.
+struct StateKind {
+  ArgRole role = ArgRole::Parameter;
+  std::string storage; ///< of role Parameter
 };
 
 struct ExtentInfo {
@@ -229,6 +254,7 @@ struct Manifest {
   std::string name, compiler, buildId;
   DType dtype = DType::F32; ///< compute type
   std::vector<std::pair<std::string, int64_t>> mesh;
+  std::vector<MeshAxisInfo> meshAxes; ///< prime factors, major first
   std::string family;
   std::map<std::string, int64_t> dims; ///< whole dims only
   nlohmann::json hfConfig;

@@ -23,6 +23,7 @@ constexpr int kMaxDepth = 64;
 /// Far above any machine, far below overflow when sizes are added up.
 constexpr int64_t kMaxBytes = int64_t(1) << 48;
 constexpr int64_t kMaxSlots = 1 << 22;
+constexpr int64_t kMaxDevices = 1 << 20;
 
 /// Product of sizes, or -1 where it exceeds kMaxBytes.
 int64_t product(const std::vector<int64_t> &sizes) {
@@ -140,6 +141,55 @@ ParameterInfo readParameter(JsonReader reader) {
   return parameter;
 }
 
+/// Indices of sub-axes, none of which was `used` before.
+std::vector<int> readAxes(JsonReader reader, const Manifest &manifest,
+                          std::set<int64_t> &used) {
+  std::vector<int> axes;
+  auto most = static_cast<int64_t>(manifest.meshAxes.size()) - 1;
+  for (size_t i = 0, n = reader.size(64); i < n; ++i) {
+    int64_t axis = reader.at(i).integer(0, std::max<int64_t>(most, 0));
+    if (axis > most || !used.insert(axis).second) {
+      reader.at(i).fail("is no sub-axis of the mesh, or used twice");
+      return {};
+    }
+    axes.push_back(static_cast<int>(axis));
+  }
+  return axes;
+}
+
+/// What an argument says about the mesh.
+void readSharding(JsonReader reader, const Manifest &manifest, ArgInfo &arg) {
+  std::set<int64_t> used;
+  if (reader.has("sharding")) {
+    JsonReader dims = reader.at("sharding");
+    if (dims.size(8) != arg.shape.size())
+      return dims.fail("has another number of dimensions than the shape");
+    for (size_t i = 0; i < arg.shape.size(); ++i)
+      arg.sharding.push_back(readAxes(dims.at(i), manifest, used));
+  }
+  if (reader.has("partial"))
+    arg.partial = readAxes(reader.at("partial"), manifest, used);
+  if (arg.role == ArgRole::Mesh) {
+    std::set<int64_t> other;
+    arg.meshAxes = readAxes(reader.at("axes"), manifest, other);
+    arg.meshScale =
+        reader.at("scale").integer(-(int64_t(1) << 31), int64_t(1) << 31);
+    if (arg.dtype != DType::I32 || !arg.shape.empty() || arg.count != 1)
+      reader.fail("has role mesh, but is no i32 scalar");
+  }
+}
+
+/// Elements of the logical tensor that an argument is a block of; -1 where
+/// they are too many.
+int64_t logicalElements(const EntryInfo &entry, const ArgInfo &arg,
+                        const Manifest &manifest) {
+  std::vector<int64_t> sizes = {entry.elements(arg)};
+  for (const std::vector<int> &axes : arg.sharding)
+    for (int axis : axes)
+      sizes.push_back(manifest.meshAxes[axis].size);
+  return product(sizes);
+}
+
 ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
                 const Manifest &manifest) {
   ArgInfo arg;
@@ -151,7 +201,8 @@ ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
                                         {"gradient", ArgRole::Gradient},
                                         {"moment1", ArgRole::Moment1},
                                         {"moment2", ArgRole::Moment2},
-                                        {"cache", ArgRole::Cache}});
+                                        {"cache", ArgRole::Cache},
+                                        {"mesh", ArgRole::Mesh}});
   arg.dtype = reader.at("dtype").dtype();
   JsonReader shape = reader.at("shape");
   int64_t most = 1;
@@ -188,6 +239,7 @@ ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
     if (arg.optional && arg.role != ArgRole::Input)
       reader.fail("is optional and no input");
   }
+  readSharding(reader, manifest, arg);
   if (arg.role == ArgRole::Parameter || arg.role == ArgRole::Gradient ||
       arg.role == ArgRole::Moment1 || arg.role == ArgRole::Moment2) {
     arg.parameter = manifest.findParameter(arg.name);
@@ -199,7 +251,9 @@ ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
     if (arg.role == ArgRole::Parameter)
       arg.storage = reader.at("storage").str();
     if (arg.count != parameter.layerCount() ||
-        entry.elements(arg) != parameter.elementsPerLayer(arg.storage))
+        logicalElements(entry, arg, manifest) !=
+            parameter.elementsPerLayer(arg.storage) ||
+        (arg.isSharded() && arg.shape.size() != parameter.shape.size()))
       reader.fail("has another shape or layer count than the parameter");
     if (arg.role == ArgRole::Parameter) {
       auto it = parameter.storages.find(arg.storage);
@@ -423,6 +477,49 @@ void readTargets(JsonReader reader, Manifest &manifest) {
   }
 }
 
+/// The axes' prime factors, whose product must be that of the axes.
+void readMeshAxes(JsonReader root, Manifest &manifest) {
+  int64_t devices = 1, factors = 1;
+  for (const auto &[axis, size] : manifest.mesh)
+    devices = std::min(devices * size, kMaxDevices + 1);
+  if (root.has("mesh_axes")) {
+    JsonReader axes = root.at("mesh_axes");
+    for (size_t i = 0, n = axes.size(20); i < n; ++i) {
+      MeshAxisInfo axis;
+      axis.axis = axes.at(i).at("axis").str();
+      axis.size = axes.at(i).at("size").integer(2, kMaxDevices);
+      factors = std::min(factors * axis.size, kMaxDevices + 1);
+      manifest.meshAxes.push_back(std::move(axis));
+    }
+  }
+  if (factors != devices || devices > kMaxDevices)
+    root.at("mesh").fail("is not the product of mesh_axes");
+}
+
+/// Finds the parameters whose compute storage needs no memory of its own.
+void compareStorages(Manifest &manifest) {
+  for (size_t p = 0; p < manifest.parameters.size(); ++p) {
+    ParameterInfo &parameter = manifest.parameters[p];
+    auto master = parameter.storages.find("master");
+    auto compute = parameter.storages.find("compute");
+    if (master == parameter.storages.end() ||
+        compute == parameter.storages.end() ||
+        master->second != compute->second)
+      continue;
+    const ArgInfo *first = nullptr;
+    parameter.computeIsMaster = true;
+    for (const EntryInfo &entry : manifest.entries)
+      for (const ArgInfo &arg : entry.args)
+        if (arg.role == ArgRole::Parameter &&
+            arg.parameter == static_cast<int>(p)) {
+          if (first && first->isSharded() + arg.isSharded() > 0 &&
+              first->sharding != arg.sharding)
+            parameter.computeIsMaster = false;
+          first = first ? first : &arg;
+        }
+  }
+}
+
 void readDocument(JsonReader root, Manifest &manifest) {
   manifest.format = root.at("format").integer(0, 1 << 30);
   manifest.abi = root.at("abi").integer(0, 1 << 30);
@@ -440,6 +537,7 @@ void readDocument(JsonReader root, Manifest &manifest) {
     for (auto &[axis, unused] : mesh.raw().items())
       manifest.mesh.emplace_back(axis,
                                  mesh.at(axis.c_str()).integer(1, 1 << 20));
+  readMeshAxes(root, manifest);
   JsonReader architecture = root.at("architecture");
   manifest.family = architecture.at("family").str();
   if (JsonReader dims = architecture.at("dims"); dims.expectObject())
@@ -476,6 +574,7 @@ void readDocument(JsonReader root, Manifest &manifest) {
     if (update >= 0 &&
         !manifest.entries[update].findArg(ArgRole::Moment2, parameter.name))
       parameter.moments = 1;
+  compareStorages(manifest);
   manifest.memory = root.at("memory").raw();
 }
 
@@ -504,16 +603,6 @@ Expected<Manifest> qrt::parseManifest(std::string_view text,
                      "compile the model again with the qwenc of this release",
                      sameFormat ? "ABI" : "manifest", sameFormat ? abi : format,
                      sameFormat ? QRT_ABI_VERSION : 1);
-  // Shapes of such a module are those of one of its devices.
-  int64_t devices = 1;
-  if (error.empty())
-    for (auto &[axis, unused] : root.at("mesh").raw().items())
-      devices *= root.at("mesh").at(axis.c_str()).integer(1, 1 << 16);
-  if (error.empty() && devices != 1)
-    return makeError(6017, where,
-                     "the module is compiled for a mesh of {} devices, this "
-                     "qwen-rt runs one; compile it with --mesh 1x1",
-                     devices);
   if (error.empty())
     readDocument(root, manifest);
   if (!error.empty())

@@ -65,14 +65,6 @@ Module::open(const std::string &path, std::string_view targetName) {
   module->file = path;
   QRT_ASSIGN_OR_RETURN(module->info, readManifest(path));
   const Manifest &manifest = module->info;
-  int64_t devices = 1;
-  for (const auto &[axis, size] : manifest.mesh)
-    devices *= size;
-  if (devices != 1)
-    return makeError(6017, path,
-                     "the module is compiled for a mesh of {} devices, this "
-                     "qwen-rt runs one; compile it with --mesh 1x1",
-                     devices);
   const TargetInfo *target = manifest.findTarget(targetName);
   if (!target) {
     std::vector<std::string> names;

@@ -79,14 +79,19 @@ Status checkFits(Device &device,
 
 } // namespace
 
+/// The key of an argument's memory in its group.
+static std::string itemOf(const ArgInfo &arg) {
+  if (arg.role != ArgRole::Mesh)
+    return arg.name;
+  return fmt::format("{} * {}", arg.meshScale, fmt::join(arg.meshAxes, ","));
+}
+
 std::string Session::groupOf(const ArgInfo &arg, const Manifest &manifest) {
   if (arg.role != ArgRole::Parameter)
     return std::string(nameOf(arg.role));
-  // Where the compute type is the master's, both names mean one memory.
-  const ParameterInfo &parameter = manifest.parameters[arg.parameter];
-  auto master = parameter.storages.find("master");
-  bool same = arg.storage == "compute" && master != parameter.storages.end() &&
-              master->second == arg.dtype;
+  // Where compute storages are the masters, both names mean one memory.
+  bool same = arg.storage == "compute" &&
+              manifest.parameters[arg.parameter].computeIsMaster;
   return "parameter." + (same ? std::string("master") : arg.storage);
 }
 
@@ -100,8 +105,7 @@ Session::create(std::shared_ptr<const Module> module, Device &device,
   const Manifest &manifest = session->code->manifest();
 
   struct Plan {
-    std::map<std::string, int64_t, std::less<>> offsets;
-    std::map<std::string, int64_t, std::less<>> bytes;
+    std::map<std::string, Group::Item, std::less<>> items;
     int64_t total = 0;
   };
   std::map<std::string, Plan> plans;
@@ -117,14 +121,17 @@ Session::create(std::shared_ptr<const Module> module, Device &device,
         continue;
       int64_t bytes = entry.elements(arg) * arg.count * bytesOf(arg.dtype);
       Plan &plan = plans[groupOf(arg, manifest)];
-      auto [it, isNew] = plan.bytes.emplace(arg.name, bytes);
-      if (!isNew && it->second != bytes)
+      auto [it, isNew] = plan.items.try_emplace(itemOf(arg));
+      Group::Item &item = it->second;
+      if (!isNew &&
+          (item.bytes != bytes || item.info->isSharded() != arg.isSharded() ||
+           (arg.isSharded() && item.info->sharding != arg.sharding)))
         return makeError(6016, session->code->path(),
                          "damaged module: entry points disagree about the size "
                          "of {} '{}'",
                          nameOf(arg.role), arg.name);
       if (isNew && plan.total <= kMaxBytes) {
-        plan.offsets[arg.name] = plan.total;
+        item = {plan.total, bytes, &arg};
         plan.total = alignUp(plan.total + bytes, 64);
       }
     }
@@ -153,7 +160,7 @@ Session::create(std::shared_ptr<const Module> module, Device &device,
   for (auto &[name, plan] : plans) {
     Group &group = session->groups[name];
     QRT_ASSIGN_OR_RETURN(group.buffer, device.allocate(plan.total, name));
-    group.offsets = std::move(plan.offsets);
+    group.items = std::move(plan.items);
   }
   QRT_ASSIGN_OR_RETURN(session->arena,
                        device.allocate(arenaBytes, "the arena"));
@@ -161,40 +168,58 @@ Session::create(std::shared_ptr<const Module> module, Device &device,
     QRT_ASSIGN_OR_RETURN(item.buffer, device.allocate(stagingBytes[index],
                                                       "inputs and outputs"));
   }
+  QRT_RETURN_IF_ERROR(session->fillMeshScalars());
   QRT_RETURN_IF_ERROR(device.load(*session->code));
   return session;
+}
+
+Status Session::fillMeshScalars() {
+  auto group = groups.find(nameOf(ArgRole::Mesh));
+  if (group == groups.end())
+    return Status::success();
+  for (const auto &[name, item] : group->second.items) {
+    auto value = static_cast<int32_t>(
+        item.info->meshScale *
+        home->mesh().indexOn(home->rank(), item.info->meshAxes));
+    QRT_RETURN_IF_ERROR(home->upload(group->second.find(name), &value, 4));
+  }
+  return Status::success();
 }
 
 bool Session::hasStorage(std::string_view storage) const {
   return groups.find("parameter." + std::string(storage)) != groups.end();
 }
 
-void *Session::parameter(int index, std::string_view storage) const {
+const ArgInfo *Session::stateInfo(const StateKind &kind, int index) const {
   const ParameterInfo &info = manifest().parameters[index];
-  auto type = info.storages.find(std::string(storage));
-  if (type == info.storages.end())
-    return nullptr;
   ArgInfo arg;
-  arg.role = ArgRole::Parameter;
-  arg.storage = storage;
-  arg.dtype = type->second;
+  arg.role = kind.role;
+  arg.storage = kind.storage;
   arg.parameter = index;
-  auto it = groups.find(groupOf(arg, manifest()));
-  return it == groups.end() ? nullptr : it->second.find(info.name);
+  auto group = groups.find(groupOf(arg, manifest()));
+  if (group == groups.end() ||
+      (kind.role == ArgRole::Parameter && !info.storages.count(kind.storage)))
+    return nullptr;
+  auto item = group->second.items.find(info.name);
+  return item == group->second.items.end() ? nullptr : item->second.info;
+}
+
+void *Session::state(const StateKind &kind, int index) const {
+  const ArgInfo *info = stateInfo(kind, index);
+  return info ? stateOf(*info) : nullptr;
+}
+
+void *Session::parameter(int index, std::string_view storage) const {
+  return state({ArgRole::Parameter, std::string(storage)}, index);
 }
 
 float *Session::gradient(int index) const {
-  auto it = groups.find("gradient");
-  return it == groups.end() ? nullptr
-                            : static_cast<float *>(it->second.find(
-                                  manifest().parameters[index].name));
+  return static_cast<float *>(state({ArgRole::Gradient, ""}, index));
 }
 
 float *Session::moment(int which, int index) const {
-  auto it = groups.find(which == 1 ? "moment1" : "moment2");
-  return it == groups.end() ? nullptr
-                            : static_cast<float *>(it->second.find(
-                                  manifest().parameters[index].name));
+  return static_cast<float *>(
+      state({which == 1 ? ArgRole::Moment1 : ArgRole::Moment2, ""}, index));
 }
 
 void *Session::cache(std::string_view name) const {
@@ -224,7 +249,7 @@ Session::memory(std::string_view prefix) const {
 
 void *Session::stateOf(const ArgInfo &arg) const {
   auto it = groups.find(groupOf(arg, manifest()));
-  return it == groups.end() ? nullptr : it->second.find(arg.name);
+  return it == groups.end() ? nullptr : it->second.find(itemOf(arg));
 }
 
 Expected<EntryCall> Session::prepare(std::string_view name) {

@@ -92,6 +92,12 @@ public:
   /// The cache `name`, all layers; null if no entry has it.
   void *cache(std::string_view name) const;
 
+  /// The same for any kind of state.
+  void *state(const StateKind &kind, int parameter) const;
+  /// How entries see it, from which its block of the logical matrix follows;
+  /// null if it is not allocated.
+  const ArgInfo *stateInfo(const StateKind &kind, int parameter) const;
+
   /// The memory of all arrays of one kind, for the kinds whose name begins with
   /// `prefix`: "parameter.master" (and so on by storage), "gradient",
   /// "moment1", "moment2", "cache".
@@ -121,15 +127,20 @@ private:
   /// Arrays of one kind in one block of memory.
   struct Group {
     DeviceBuffer buffer;
-    std::map<std::string, int64_t, std::less<>> offsets;
+    struct Item {
+      int64_t offset = 0, bytes = 0;
+      const ArgInfo *info = nullptr; ///< of the first entry that uses it
+    };
+    std::map<std::string, Item, std::less<>> items;
     void *find(std::string_view name) const {
-      auto it = offsets.find(name);
-      return it == offsets.end() ? nullptr : buffer.data() + it->second;
+      auto it = items.find(name);
+      return it == items.end() ? nullptr : buffer.data() + it->second.offset;
     }
   };
   /// The block for an argument's state: storage, or role.
   static std::string groupOf(const ArgInfo &arg, const Manifest &manifest);
   void *stateOf(const ArgInfo &arg) const;
+  Status fillMeshScalars();
   Status clear(std::string_view group);
 
   std::shared_ptr<const Module> code;

@@ -41,7 +41,7 @@ std::string_view qrt::nameOf(StopReason reason) {
   return names[static_cast<int>(reason)];
 }
 
-Expected<Generator> Generator::create(Session &session) {
+Expected<Generator> Generator::create(SessionGroup &session) {
   Generator generator;
   const Manifest &manifest = session.manifest();
   int prefill = manifest.findEntry("prefill");
@@ -58,7 +58,7 @@ Expected<Generator> Generator::create(Session &session) {
                      "damaged module: prefill has no output logits");
   generator.lastLogits.resize(logits->shape.back().size);
   for (const char *name : {"prefill", "decode"}) {
-    QRT_ASSIGN_OR_RETURN(EntryCall call, session.prepare(name));
+    QRT_ASSIGN_OR_RETURN(GroupCall call, session.prepare(name));
     generator.calls.push_back(std::move(call));
   }
   generator.maxContext = manifest.defaults.infer.context;
@@ -69,7 +69,7 @@ Expected<Generator> Generator::create(Session &session) {
 Status Generator::feed(const int32_t *tokens, int64_t count, int64_t start) {
   for (int64_t done = 0; done < count;) {
     int64_t chunk = std::min(count - done, maxPrefill);
-    EntryCall &call = calls[chunk == 1 ? 1 : 0];
+    GroupCall &call = calls[chunk == 1 ? 1 : 0];
     auto rowStart = static_cast<int32_t>(start + done);
     auto rowLength = static_cast<int32_t>(chunk);
     call.bindInput("tokens", tokens + done);

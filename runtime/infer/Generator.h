@@ -8,8 +8,8 @@
 #ifndef QWEN_RUNTIME_INFER_GENERATOR_H
 #define QWEN_RUNTIME_INFER_GENERATOR_H
 
-#include "runtime/core/Session.h"
 #include "runtime/infer/Sampler.h"
+#include "runtime/mesh/SessionGroup.h"
 
 #include <functional>
 #include <string>
@@ -55,7 +55,7 @@ struct GenerateResult {
 class Generator {
 public:
   /// Errors: Q6041 (the module has no prefill or decode).
-  static Expected<Generator> create(Session &session);
+  static Expected<Generator> create(SessionGroup &session);
 
   /// The context that the module is compiled for.
   int64_t context() const { return maxContext; }
@@ -74,7 +74,7 @@ private:
   Generator() = default;
 
   /// The entries prefill and decode.
-  std::vector<EntryCall> calls;
+  std::vector<GroupCall> calls;
   int64_t maxContext = 0, maxPrefill = 1;
   std::vector<float> lastLogits;
 };

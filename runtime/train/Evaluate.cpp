@@ -31,9 +31,9 @@ struct Sums {
 
 } // namespace
 
-Expected<EvalResult> qrt::evaluate(Session &session, Batches &data,
+Expected<EvalResult> qrt::evaluate(SessionGroup &session, Batches &data,
                                    const EvalOptions &options) {
-  QRT_ASSIGN_OR_RETURN(EntryCall call, session.prepare("eval_loss"));
+  QRT_ASSIGN_OR_RETURN(GroupCall call, session.prepare("eval_loss"));
   int64_t batch = call.info().maxExtent("batch");
   int64_t sequence = call.info().maxExtent("sequence");
   int64_t total = data.sequences();
@@ -102,11 +102,11 @@ static void addToken(const float *logits, int64_t vocab, int32_t target,
   correct = best - logits == target;
 }
 
-Expected<EvalResult> qrt::evaluateLogits(Session &session, Batches &data,
+Expected<EvalResult> qrt::evaluateLogits(SessionGroup &session, Batches &data,
                                          int64_t sequence,
                                          const EvalOptions &options,
                                          const ParallelTasks &parallel) {
-  QRT_ASSIGN_OR_RETURN(EntryCall call, session.prepare("logits"));
+  QRT_ASSIGN_OR_RETURN(GroupCall call, session.prepare("logits"));
   int64_t vocab = session.manifest().vocab(), total = data.sequences();
   if (options.batches > 0)
     total = std::min(total, options.batches);

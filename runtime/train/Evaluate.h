@@ -8,7 +8,7 @@
 #ifndef QWEN_RUNTIME_TRAIN_EVALUATE_H
 #define QWEN_RUNTIME_TRAIN_EVALUATE_H
 
-#include "runtime/core/Session.h"
+#include "runtime/mesh/SessionGroup.h"
 #include "runtime/train/Batches.h"
 #include "runtime/weights/Parameters.h"
 
@@ -45,13 +45,13 @@ struct EvalOptions {
 };
 
 /// Runs eval_loss over the sequences in their order.
-Expected<EvalResult> evaluate(Session &session, Batches &data,
+Expected<EvalResult> evaluate(SessionGroup &session, Batches &data,
                               const EvalOptions &options);
 
 /// The same by the entry `logits`, which reads weights as inference does (also
 /// quantized), one sequence of `sequence` tokens at a time. Losses of tokens
 /// are found from the logits, in f64; `parallel` spreads them over threads.
-Expected<EvalResult> evaluateLogits(Session &session, Batches &data,
+Expected<EvalResult> evaluateLogits(SessionGroup &session, Batches &data,
                                     int64_t sequence,
                                     const EvalOptions &options,
                                     const ParallelTasks &parallel);

@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/train/TrainStep.h"
-#include "runtime/core/HostState.h"
 
 #include <cmath>
 
@@ -37,7 +36,7 @@ Expected<StepBatch> StepBatch::fetch(Batches &data, int64_t first, int64_t rows,
 
 Expected<double> SessionStep::accumulate(const StepBatch &batch) {
   auto inverse = static_cast<float>(1.0 / double(batch.count));
-  QRT_ASSIGN_OR_RETURN(EntryCall micro, session.prepare("micro_step"));
+  QRT_ASSIGN_OR_RETURN(GroupCall micro, session.prepare("micro_step"));
   std::vector<float> losses(batch.accumulate);
   micro.bindInput("inv_count", &inverse);
   micro.setExtent("batch", batch.rows);
@@ -61,15 +60,14 @@ Expected<double> SessionStep::accumulate(const StepBatch &batch) {
 Expected<double> SessionStep::gradientNorm() {
   double squares = 0;
   const auto &parameters = session.manifest().parameters;
-  StateReader reader(session);
-  for (size_t p = 0; p < parameters.size(); ++p) {
-    int64_t count = parameters[p].elements();
-    QRT_ASSIGN_OR_RETURN(
-        const float *gradient,
-        reader.read(session.gradient(static_cast<int>(p)), count));
-    for (int64_t i = 0; i < count; ++i)
-      squares += double(gradient[i]) * double(gradient[i]);
-  }
+  for (size_t p = 0; p < parameters.size(); ++p)
+    for (int64_t layer = 0; layer < parameters[p].layerCount(); ++layer) {
+      QRT_ASSIGN_OR_RETURN(const float *gradient,
+                           session.readState({ArgRole::Gradient, ""},
+                                             static_cast<int>(p), layer));
+      for (int64_t i = 0, n = parameters[p].elementsPerLayer(); i < n; ++i)
+        squares += double(gradient[i]) * double(gradient[i]);
+    }
   return std::sqrt(squares);
 }
 
@@ -77,7 +75,7 @@ Expected<UpdateResult> SessionStep::update(const std::vector<float> &hyper,
                                            bool skip) {
   int32_t skipFlag = skip, nonfinite = 0;
   float norm = 0;
-  QRT_ASSIGN_OR_RETURN(EntryCall call, session.prepare("optimizer_step"));
+  QRT_ASSIGN_OR_RETURN(GroupCall call, session.prepare("optimizer_step"));
   call.bindInput("hyper", hyper.data());
   call.bindInput("skip", &skipFlag);
   call.bindOutput("grad_norm", &norm);

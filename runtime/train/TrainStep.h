@@ -13,7 +13,7 @@
 #ifndef QWEN_RUNTIME_TRAIN_TRAINSTEP_H
 #define QWEN_RUNTIME_TRAIN_TRAINSTEP_H
 
-#include "runtime/core/Session.h"
+#include "runtime/mesh/SessionGroup.h"
 #include "runtime/train/Batches.h"
 
 #include <cstdint>
@@ -62,7 +62,7 @@ public:
 /// An executor on one session.
 class SessionStep : public StepExecutor {
 public:
-  explicit SessionStep(Session &session) : session(session) {}
+  explicit SessionStep(SessionGroup &session) : session(session) {}
 
   Expected<double> accumulate(const StepBatch &batch) override;
   Expected<double> gradientNorm() override;
@@ -70,7 +70,7 @@ public:
                                 bool skip) override;
 
 private:
-  Session &session;
+  SessionGroup &session;
 };
 
 } // namespace qrt

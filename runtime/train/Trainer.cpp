@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/train/Trainer.h"
-#include "runtime/core/HostState.h"
 #include "runtime/core/Signals.h"
 #include "runtime/train/DeviceMetrics.h"
 #include "runtime/train/OptimizerGroups.h"
@@ -41,7 +40,7 @@ std::vector<std::string> Trainer::entries(const Manifest &manifest) {
   return result;
 }
 
-Trainer::Trainer(Session &session, Batches &data, Batches *validation,
+Trainer::Trainer(SessionGroup &session, Batches &data, Batches *validation,
                  TrainerOptions given)
     : session(session), executor(session), data(data), validation(validation),
       options(std::move(given)),
@@ -334,18 +333,10 @@ Status Trainer::resume(const std::string &checkpoint, bool acceptChanges) {
                      "the checkpoint was made with other data or settings; go "
                      "on all the same with --accept-changes:{}",
                      changed);
-  const auto &parameters = session.manifest().parameters;
-  QRT_ASSIGN_OR_RETURN(StateWriter writer,
-                       StateWriter::create(session, "moment"));
-  auto momentOf = [&](int which) {
-    return [&, which](size_t p, int64_t layer) {
-      return writer.hostAddress(session.moment(which, static_cast<int>(p)) +
-                                layer * parameters[p].elementsPerLayer());
-    };
-  };
+  QRT_ASSIGN_OR_RETURN(auto moments, openMoments(checkpoint));
   QRT_RETURN_IF_ERROR(
-      loadMoments(checkpoint, parameters, momentOf(1), momentOf(2)));
-  QRT_RETURN_IF_ERROR(writer.finish());
+      session.load(*moments, {{"moment1.", {ArgRole::Moment1, ""}},
+                              {"moment2.", {ArgRole::Moment2, ""}}}));
   done = savedStep = state.step;
   sequences = state.sequences;
   auto integer = [&](const char *key, int64_t otherwise) {
@@ -365,20 +356,16 @@ Status Trainer::resume(const std::string &checkpoint, bool acceptChanges) {
 
 CheckpointData Trainer::state() {
   const Manifest &manifest = session.manifest();
-  auto reader = std::make_shared<StateReader>(session);
-  auto at = [&](auto base) {
-    return [base, &manifest, reader](size_t p, int64_t layer) {
-      int64_t size = manifest.parameters[p].elementsPerLayer();
-      return reader->read(base(static_cast<int>(p)) + layer * size, size);
+  auto at = [&](StateKind kind) {
+    return [this, kind](size_t p, int64_t layer) {
+      return session.readState(kind, static_cast<int>(p), layer);
     };
   };
   CheckpointData checkpoint;
   checkpoint.parameters = &manifest.parameters;
-  checkpoint.weights = at([this](int p) {
-    return static_cast<const float *>(session.parameter(p, "master"));
-  });
-  checkpoint.moment1 = at([this](int p) { return session.moment(1, p); });
-  checkpoint.moment2 = at([this](int p) { return session.moment(2, p); });
+  checkpoint.weights = at({ArgRole::Parameter, "master"});
+  checkpoint.moment1 = at({ArgRole::Moment1, ""});
+  checkpoint.moment2 = at({ArgRole::Moment2, ""});
   checkpoint.hfConfig = manifest.hfConfig;
   checkpoint.generationConfig = options.generationConfig;
   checkpoint.files = options.files;
@@ -432,18 +419,16 @@ void Trainer::report(std::optional<CheckpointSaver::Outcome> outcome) {
 
 bool Trainer::isFinite() const {
   const auto &parameters = session.manifest().parameters;
-  StateReader reader(session);
-  for (size_t p = 0; p < parameters.size(); ++p) {
-    int64_t count = parameters[p].elements();
-    auto values = reader.read(static_cast<const float *>(session.parameter(
-                                  static_cast<int>(p), "master")),
-                              count);
-    if (!values)
-      return false;
-    for (int64_t i = 0; i < count; ++i)
-      if (!std::isfinite((*values)[i]))
+  for (size_t p = 0; p < parameters.size(); ++p)
+    for (int64_t layer = 0; layer < parameters[p].layerCount(); ++layer) {
+      auto values = session.readState({ArgRole::Parameter, "master"},
+                                      static_cast<int>(p), layer);
+      if (!values)
         return false;
-  }
+      for (int64_t i = 0, n = parameters[p].elementsPerLayer(); i < n; ++i)
+        if (!std::isfinite((*values)[i]))
+          return false;
+    }
   return true;
 }
 

@@ -9,7 +9,7 @@
 #define QWEN_RUNTIME_TRAIN_TRAINER_H
 
 #include "runtime/core/Progress.h"
-#include "runtime/core/Session.h"
+#include "runtime/mesh/SessionGroup.h"
 #include "runtime/train/Batches.h"
 #include "runtime/train/CheckpointSaver.h"
 #include "runtime/train/Evaluate.h"
@@ -51,7 +51,7 @@ struct TrainerOptions {
 class Trainer {
 public:
   /// `validation` may be null. Both must outlive the trainer.
-  Trainer(Session &session, Batches &data, Batches *validation,
+  Trainer(SessionGroup &session, Batches &data, Batches *validation,
           TrainerOptions options);
 
   /// Loads moments and position of a checkpoint whose weights the session
@@ -96,7 +96,7 @@ private:
   std::string describe(const StepResult &result) const;
   nlohmann::json identity() const;
 
-  Session &session;
+  SessionGroup &session;
   SessionStep executor;
   Batches &data;
   Batches *validation;

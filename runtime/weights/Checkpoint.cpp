@@ -402,13 +402,16 @@ Expected<TrainerState> readTrainerState(const std::string &dir) {
   return state;
 }
 
+Expected<std::unique_ptr<WeightSource>> openMoments(const std::string &dir) {
+  return WeightSource::open(dir + "/" + optimizerName);
+}
+
 Status loadMoments(const std::string &dir,
                    const std::vector<ParameterInfo> &parameters,
                    const ParameterPointer &moment1,
                    const ParameterPointer &moment2,
                    const ParallelTasks &parallel) {
-  QRT_ASSIGN_OR_RETURN(auto source,
-                       WeightSource::open(dir + "/" + optimizerName));
+  QRT_ASSIGN_OR_RETURN(auto source, openMoments(dir));
   return loadParameterSets(*source, parameters,
                            {{"moment1.", moment1}, {"moment2.", moment2}},
                            parallel);

@@ -85,7 +85,10 @@ findLatestComplete(const std::string &out,
 /// Reads DIR/trainer.json. Errors: Q3001, Q3005, Q3032.
 Expected<TrainerState> readTrainerState(const std::string &dir);
 
-/// Reads DIR/optimizer.safetensors. Errors as loadParameters.
+/// Opens DIR/optimizer.safetensors, with tensors moment1.NAME and moment2.NAME.
+Expected<std::unique_ptr<WeightSource>> openMoments(const std::string &dir);
+
+/// Reads all of them. Errors as loadParameters.
 Status loadMoments(const std::string &dir,
                    const std::vector<ParameterInfo> &parameters,
                    const ParameterPointer &moment1,

@@ -19,6 +19,20 @@
 
 namespace qrt {
 
+ParallelTasks parallelTasks(Device &device) {
+  return [&device](int64_t n, const std::function<void(int64_t)> &task) {
+    device.pool().parallelFor(
+        "weights",
+        [](void *raw, int64_t begin, int64_t end, void *) {
+          const auto &run =
+              *static_cast<const std::function<void(int64_t)> *>(raw);
+          for (int64_t i = begin; i < end; ++i)
+            run(i);
+        },
+        const_cast<std::function<void(int64_t)> *>(&task), n, 1);
+  };
+}
+
 namespace {
 
 /// Whether a set of tensors with that prefix holds the parameter: not every
@@ -42,6 +56,8 @@ struct Load {
   ViewRegion region;
   std::string name; // as the canonical or the other view says
   std::optional<size_t> tensor;
+  /// Of a part of a block: where it begins in the target, in elements.
+  int64_t offset = 0;
 };
 
 /// Collects what does not fit, for one error at the end.
@@ -105,10 +121,20 @@ private:
   std::vector<std::string> missingNames, extraNames;
 };
 
-struct TargetSet {
-  std::string prefix;
-  ParameterTargets targets;
-};
+/// What has to be read of a load: the parts of its target's block.
+std::vector<Load> partsOf(const Load &load, const ParameterTarget &target) {
+  if (!target.isWanted())
+    return {};
+  if (!target.block)
+    return {load};
+  std::vector<Load> parts;
+  for (const RegionPiece &piece : load.region.piecesOf(*target.block)) {
+    parts.push_back(load);
+    parts.back().region = piece.region;
+    parts.back().offset = piece.offset;
+  }
+  return parts;
+}
 
 class Loader {
 public:
@@ -138,6 +164,7 @@ private:
                float *to) const;
   Status compareAliases() const;
   Status compareAlias(const Load &alias) const;
+  Status comparePart(const Load &alias, const ParameterTarget &target) const;
   Status compareQuantized(const Load &alias,
                           const QuantizedMatrix &target) const;
   Status compareValues(const Load &alias, int64_t first, const float *mine,
@@ -281,8 +308,8 @@ Status Loader::readPart(const Load &load, int64_t begin, int64_t end) const {
     return makeError(3022, source.description(),
                      "parameter '{}' cannot be loaded as {}",
                      parameters[load.parameter].name, nameOf(target.dtype));
-  auto *wide = static_cast<float *>(target.data);
-  auto *narrow = static_cast<uint16_t *>(target.data);
+  auto *wide = static_cast<float *>(target.data) + load.offset;
+  auto *narrow = static_cast<uint16_t *>(target.data) + load.offset;
   auto position = [&](int64_t row) {
     return (r.firstRow + row) * r.fileCols + r.firstCol;
   };
@@ -326,23 +353,24 @@ Status runTasks(const ParallelTasks &parallel, size_t count,
 
 Status Loader::read() {
   struct Part {
-    const Load *load;
+    Load load;
     int64_t begin, end;
   };
   std::vector<Part> parts;
-  for (const Load &load : loads) {
-    ParameterTarget target = sets[load.set].targets(load.parameter, load.layer);
-    if (!target.isWanted())
-      continue;
-    const ViewRegion &r = load.region;
-    int64_t step = std::max<int64_t>(1, taskElements / r.numCols);
-    if (target.isQuantized() && !r.isPlain())
-      step = r.numRows;
-    for (int64_t row = 0; row < r.numRows; row += step)
-      parts.push_back({&load, row, std::min(r.numRows, row + step)});
+  for (const Load &whole : loads) {
+    ParameterTarget target =
+        sets[whole.set].targets(whole.parameter, whole.layer);
+    for (const Load &load : partsOf(whole, target)) {
+      const ViewRegion &r = load.region;
+      int64_t step = std::max<int64_t>(1, taskElements / r.numCols);
+      if (target.isQuantized() && !r.isPlain())
+        step = r.numRows;
+      for (int64_t row = 0; row < r.numRows; row += step)
+        parts.push_back({load, row, std::min(r.numRows, row + step)});
+    }
   }
   return runTasks(parallel, parts.size(), [&](size_t i) {
-    return readPart(*parts[i].load, parts[i].begin, parts[i].end);
+    return readPart(parts[i].load, parts[i].begin, parts[i].end);
   });
 }
 
@@ -402,12 +430,17 @@ Status Loader::compareQuantized(const Load &alias,
   return Status::success();
 }
 
-Status Loader::compareAlias(const Load &alias) const {
-  const ViewRegion &r = alias.region;
+Status Loader::compareAlias(const Load &whole) const {
   ParameterTarget target =
-      sets[alias.set].targets(alias.parameter, alias.layer);
-  if (!target.isWanted())
-    return Status::success();
+      sets[whole.set].targets(whole.parameter, whole.layer);
+  for (const Load &alias : partsOf(whole, target))
+    QRT_RETURN_IF_ERROR(comparePart(alias, target));
+  return Status::success();
+}
+
+Status Loader::comparePart(const Load &alias,
+                           const ParameterTarget &target) const {
+  const ViewRegion &r = alias.region;
   if (target.isQuantized())
     return compareQuantized(alias, target.quantized);
   bool rounded = target.dtype == DType::BF16;
@@ -421,13 +454,14 @@ Status Loader::compareAlias(const Load &alias) const {
           theirs.data() + (i - row) * r.numCols));
     size_t count = static_cast<size_t>((end - row) * r.numCols);
     if (rounded) {
-      r.gather(row, end, static_cast<const uint16_t *>(target.data),
+      r.gather(row, end,
+               static_cast<const uint16_t *>(target.data) + alias.offset,
                mine.data(), r.numCols);
       for (size_t i = 0; i < count; ++i)
         theirs[i] = bf16ToF32(f32ToBf16(theirs[i]));
     } else {
-      r.gather(row, end, static_cast<const float *>(target.data), mine.data(),
-               r.numCols);
+      r.gather(row, end, static_cast<const float *>(target.data) + alias.offset,
+               mine.data(), r.numCols);
     }
     QRT_RETURN_IF_ERROR(compareValues(alias, row * r.numCols, mine.data(),
                                       theirs.data(), count));
@@ -530,6 +564,13 @@ static ParameterTargets wideTargets(const ParameterPointer &data) {
   };
 }
 
+Status loadTargetSets(const WeightSource &source,
+                      const std::vector<ParameterInfo> &parameters,
+                      const std::vector<TargetSet> &sets,
+                      const ParallelTasks &parallel) {
+  return Loader(source, parameters, sets, parallel).run();
+}
+
 Status loadParameterSets(const WeightSource &source,
                          const std::vector<ParameterInfo> &parameters,
                          const std::vector<ParameterSet> &sets,
@@ -537,7 +578,7 @@ Status loadParameterSets(const WeightSource &source,
   std::vector<TargetSet> targets;
   for (const ParameterSet &set : sets)
     targets.push_back({set.prefix, wideTargets(set.data)});
-  return Loader(source, parameters, targets, parallel).run();
+  return loadTargetSets(source, parameters, targets, parallel);
 }
 
 Status loadParameters(const WeightSource &source,
@@ -551,7 +592,7 @@ Status loadParametersAs(const WeightSource &source,
                         const std::vector<ParameterInfo> &parameters,
                         const ParameterTargets &targets,
                         const ParallelTasks &parallel) {
-  return Loader(source, parameters, {{"", targets}}, parallel).run();
+  return loadTargetSets(source, parameters, {{"", targets}}, parallel);
 }
 
 Expected<std::vector<OutputTensor>>

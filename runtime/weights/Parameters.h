@@ -16,14 +16,17 @@
 #ifndef QWEN_RUNTIME_WEIGHTS_PARAMETERS_H
 #define QWEN_RUNTIME_WEIGHTS_PARAMETERS_H
 
+#include "runtime/core/Device.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/Manifest.h"
 #include "runtime/weights/Quantize.h"
 #include "runtime/weights/Safetensors.h"
+#include "runtime/weights/ViewRegion.h"
 #include "runtime/weights/WeightSource.h"
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +46,8 @@ struct ParameterTarget {
   void *data = nullptr;
   DType dtype = DType::F32;
   QuantizedMatrix quantized = {};
+  /// The block of the matrix that the target holds, dense; none: all of it.
+  std::optional<MatrixBlock> block = {};
 
   bool isQuantized() const { return quantized.values != nullptr; }
   bool isWanted() const { return data || isQuantized(); }
@@ -55,11 +60,20 @@ using ParameterTargets =
 using ParallelTasks =
     std::function<void(int64_t n, const std::function<void(int64_t)> &task)>;
 
+/// On the threads of the device's pool.
+ParallelTasks parallelTasks(Device &device);
+
 /// Values of every parameter, in tensors whose names begin with `prefix`
 /// ("" weights, "moment1.", ...).
 struct ParameterSet {
   std::string prefix;
   ParameterPointer data;
+};
+
+/// Targets for tensors whose names begin with `prefix`.
+struct TargetSet {
+  std::string prefix;
+  ParameterTargets targets;
 };
 
 /// Fills every parameter of every layer. First everything is checked: one error
@@ -81,6 +95,11 @@ Status loadParametersAs(const WeightSource &source,
 
 /// The same for several sets that share a source, which must hold nothing else.
 /// The set "moment2." lacks the parameters that have one moment.
+/// Of a parameter only the block that is asked for is read.
+Status loadTargetSets(const WeightSource &source,
+                      const std::vector<ParameterInfo> &parameters,
+                      const std::vector<TargetSet> &sets,
+                      const ParallelTasks &parallel = {});
 Status loadParameterSets(const WeightSource &source,
                          const std::vector<ParameterInfo> &parameters,
                          const std::vector<ParameterSet> &sets,

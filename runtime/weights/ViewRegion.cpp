@@ -54,6 +54,34 @@ Expected<ViewRegion> ViewRegion::make(const ParameterInfo &parameter,
   return r;
 }
 
+std::vector<RegionPiece> ViewRegion::piecesOf(const MatrixBlock &block) const {
+  ViewRegion r = *this;
+  r.in = block.cols;
+  // Logical columns are the file's columns, or its rows when it is transposed.
+  (transpose ? r.firstRow : r.firstCol) += block.col;
+  (transpose ? r.numRows : r.numCols) = block.cols;
+  int64_t &first = transpose ? r.firstCol : r.firstRow;
+  int64_t &count = transpose ? r.numCols : r.numRows;
+  if (headRows == 0 ||
+      (block.row % headRows == 0 && block.rows % headRows == 0)) {
+    first += block.row;
+    count = block.rows;
+    return {{r, 0}};
+  }
+  std::vector<RegionPiece> pieces;
+  int64_t begin = first, all = transpose ? numCols : numRows;
+  r.headRows = 0;
+  count = 1;
+  for (int64_t row = 0; row < all; ++row) {
+    int64_t at = logicalRow(row) - block.row;
+    if (at < 0 || at >= block.rows)
+      continue;
+    first = begin + row;
+    pieces.push_back({r, at * block.cols});
+  }
+  return pieces;
+}
+
 namespace {
 
 inline void put(float value, float &to) { to = value; }

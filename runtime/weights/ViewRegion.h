@@ -12,8 +12,17 @@
 #include "runtime/core/Manifest.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace qrt {
+
+/// A block of a logical matrix (of a vector: of its n x 1 matrix).
+struct MatrixBlock {
+  int64_t row = 0, rows = 0;
+  int64_t col = 0, cols = 0;
+};
+
+struct RegionPiece;
 
 /// A file view in the form that loops want. The file's tensor is a matrix of
 /// fileRows x fileCols (a vector: n x 1), of which the parameter is the block
@@ -44,6 +53,11 @@ struct ViewRegion {
     return head * headRows + (inside % 2) * (headRows / 2) + inside / 2;
   }
 
+  /// Where a block of the logical matrix lies in the file: regions whose
+  /// logical matrix is the block, dense by itself. One, unless the block cuts
+  /// heads whose rows are permuted; then one for each row of the file.
+  std::vector<RegionPiece> piecesOf(const MatrixBlock &block) const;
+
   /// Copies rows [begin, end) of the block (counted inside it) between `block`,
   /// dense rows of numCols elements at distance `stride`, and the logical
   /// matrix.
@@ -54,6 +68,12 @@ struct ViewRegion {
   template <typename T>
   void gather(int64_t begin, int64_t end, const T *logical, float *block,
               int64_t stride) const;
+};
+
+/// A region that fills the local matrix from element `offset` on.
+struct RegionPiece {
+  ViewRegion region;
+  int64_t offset = 0;
 };
 
 } // namespace qrt

@@ -132,7 +132,7 @@ public:
       : options(options), model(model) {}
 
   Status runInference(int64_t prefillTokens, int64_t decodeTokens) {
-    QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
+    QRT_ASSIGN_OR_RETURN(std::unique_ptr<SessionGroup> session,
                          createSession(model, {"prefill", "decode"}));
     QRT_ASSIGN_OR_RETURN(Generator generator, Generator::create(*session));
     startProfile();
@@ -144,7 +144,7 @@ public:
       auto ids = someTokens(prefillTokens, generator.vocab());
       QRT_ASSIGN_OR_RETURN(
           prefill,
-          measure(options.repetitions, prefillTokens, *model.device, [&] {
+          measure(options.repetitions, prefillTokens, model.device(), [&] {
             return generator.feed(ids.data(), prefillTokens, 0);
           }));
       addProfile("prefill");
@@ -159,7 +159,7 @@ public:
       if (options.depth > 0)
         QRT_RETURN_IF_ERROR(generator.feed(ids.data(), options.depth, 0));
       QRT_ASSIGN_OR_RETURN(
-          decode, measure(options.repetitions, decodeTokens, *model.device,
+          decode, measure(options.repetitions, decodeTokens, model.device(),
                           [&]() -> Status {
                             for (int64_t i = 0; i < decodeTokens; ++i)
                               QRT_RETURN_IF_ERROR(
@@ -174,10 +174,10 @@ public:
 
   Status runTraining() {
     QRT_ASSIGN_OR_RETURN(
-        std::unique_ptr<Session> session,
+        std::unique_ptr<SessionGroup> session,
         createSession(model, {"micro_step", "optimizer_step"}));
-    QRT_ASSIGN_OR_RETURN(EntryCall micro, session->prepare("micro_step"));
-    QRT_ASSIGN_OR_RETURN(EntryCall update, session->prepare("optimizer_step"));
+    QRT_ASSIGN_OR_RETURN(GroupCall micro, session->prepare("micro_step"));
+    QRT_ASSIGN_OR_RETURN(GroupCall update, session->prepare("optimizer_step"));
     int64_t tokens =
         micro.info().maxExtent("batch") * micro.info().maxExtent("sequence");
     auto ids = someTokens(tokens + 1, model.manifest().vocab());
@@ -197,7 +197,7 @@ public:
     update.bindOutput("nonfinite", &nonfinite);
     startProfile();
     QRT_ASSIGN_OR_RETURN(train, measure(options.repetitions, tokens,
-                                        *model.device, [&]() -> Status {
+                                        model.device(), [&]() -> Status {
                                           QRT_RETURN_IF_ERROR(micro.run());
                                           return update.run();
                                         }));
@@ -207,7 +207,7 @@ public:
 
   Status measureLimits() {
     // The host's limits say nothing of another device.
-    if (!model.device->sharesHostMemory())
+    if (!model.device().sharesHostMemory())
       return Status::success();
     // Far beyond any cache, but not more than small machines have.
     constexpr int64_t kReadBytes = int64_t(1) << 30;
@@ -217,7 +217,7 @@ public:
     std::memset(buffer.data(), 1, kReadBytes);
     bool amx =
         model.module->level() == "amx" && model.manifest().dtype == DType::BF16;
-    limits = measureMachineLimits(model.device->pool(), buffer.data(),
+    limits = measureMachineLimits(model.device().pool(), buffer.data(),
                                   kReadBytes, amx);
     return Status::success();
   }
@@ -252,7 +252,7 @@ public:
     return {{"prefill_tokens_per_s", prefill.valueOrNull()},
             {"decode_tokens_per_s", decode.valueOrNull()},
             {"train_tokens_per_s", train.valueOrNull()},
-            {"threads", model.device->pool().threads()},
+            {"threads", model.device().pool().threads()},
             {"target", model.module->variantName()},
             {"limits",
              {{"read_bytes_per_s", orNull(limits.readBytesPerSecond)},
@@ -265,7 +265,7 @@ public:
     const Manifest &manifest = model.manifest();
     std::printf("%s, %s, %d threads, level %s\n", manifest.name.c_str(),
                 std::string(nameOf(manifest.dtype)).c_str(),
-                model.device->pool().threads(), model.module->level().c_str());
+                model.device().pool().threads(), model.module->level().c_str());
     if (limits.flopsPerSecond > 0)
       std::printf("limits: read %.1f GB/s, %s %.0f GFLOP/s\n",
                   limits.readBytesPerSecond / 1e9, limits.flopsKind.c_str(),
@@ -308,15 +308,15 @@ public:
 
 private:
   void startProfile() {
-    model.device->pool().clearProfile();
-    model.device->pool().enableProfile(options.profile.has_value());
+    model.device().pool().clearProfile();
+    model.device().pool().enableProfile(options.profile.has_value());
   }
 
   /// Notes the time of every kernel since the warm-up.
   void addProfile(const std::string &task) {
     if (!options.profile)
       return;
-    auto times = model.device->pool().profile();
+    auto times = model.device().pool().profile();
     double total = 0;
     for (const KernelTime &time : times)
       total += time.seconds;
@@ -327,8 +327,8 @@ private:
                           time.name, time.calls, time.seconds * 1e3,
                           total > 0 ? time.seconds / total * 100 : 0);
     profiles.push_back(text);
-    traces.push_back({task, model.device->pool().spans()});
-    model.device->pool().clearProfile();
+    traces.push_back({task, model.device().pool().spans()});
+    model.device().pool().clearProfile();
   }
 
   const BenchOptions &options;

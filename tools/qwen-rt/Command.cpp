@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "tools/qwen-rt/Command.h"
+#include "runtime/mesh/DeviceGroup.h"
 #include "tools/qwen-rt/Devices.h"
 
 #include <fmt/ranges.h>
@@ -41,6 +42,29 @@ void qrt::addDeviceOptions(CLI::App &command, CommonOptions &common) {
           fmt::format("where the module runs: {} (default: cpu)",
                       fmt::join(kinds, ", ")))
       ->type_name("DEVICE");
+  const std::vector<std::string> &backends = commBackends();
+  command
+      .add_option("--comm", common.comm,
+                  fmt::format("how the devices of a mesh talk: {} (default: "
+                              "auto: mpi when a launcher has started ranks, "
+                              "else threads)",
+                              fmt::join(backends, ", ")))
+      ->check(CLI::IsMember(backends))
+      ->type_name("BACKEND");
+  command.add_option("--rank", common.ranks.rank,
+                     "rank of this process (default: the launcher's)");
+  command.add_option("--ranks", common.ranks.ranks,
+                     "number of processes (default: the launcher's)");
+  command
+      .add_option("--start-timeout", common.startTimeout,
+                  "seconds until all ranks have started (300)")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--step-timeout", common.stepTimeout,
+                  "seconds that a rank waits for another one (1800)")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--comm-debug", common.commDebug,
+                   "compare every collective over all ranks before it runs");
 }
 
 void qrt::addJsonOption(CLI::App &command, CommonOptions &common) {

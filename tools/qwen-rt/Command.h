@@ -27,6 +27,8 @@
 #include "runtime/core/Device.h"
 #include "runtime/core/Error.h"
 
+#include "runtime/comm/Ranks.h"
+
 #include <functional>
 #include <string>
 
@@ -39,10 +41,15 @@ using CommandRunner = std::function<Expected<int>()>;
 
 /// Options that all subcommands share, and the one that was chosen.
 struct CommonOptions {
-  int threads = 0;   ///< 0: all processors this process may use
-  DeviceSpec device; ///< where modules run
-  bool json = false; ///< one JSON document on stdout
-  CommandRunner run; ///< set by the chosen subcommand
+  int threads = 0;           ///< 0: all processors this process may use
+  DeviceSpec device;         ///< where modules run
+  bool json = false;         ///< one JSON document on stdout
+  std::string comm = "auto"; ///< backend of collectives
+  RankFlags ranks;           ///< of this process
+  double startTimeout = 300; ///< seconds until all ranks are there
+  double stepTimeout = 1800; ///< seconds a rank waits for another one
+  bool commDebug = false;    ///< compare collectives over all ranks
+  CommandRunner run;         ///< set by the chosen subcommand
 };
 
 /// Adds subcommand `name` under `parent` (the app, or another subcommand) with
@@ -52,7 +59,8 @@ CLI::App *addCommand(CLI::App &parent, CommonOptions &common,
                      const std::string &name, const std::string &description,
                      const std::string &examples);
 
-/// Adds --threads,-t and --device: for commands that run a module.
+/// Adds --threads,-t, --device and what is about ranks: for commands that run a
+/// module.
 void addDeviceOptions(CLI::App &command, CommonOptions &common);
 
 /// Adds --json.

@@ -44,7 +44,7 @@ Expected<int> runEval(const EvalCommandOptions &options,
   QRT_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer,
                        findTokenizer(model, options.tokenizer));
   QRT_ASSIGN_OR_RETURN(
-      std::unique_ptr<Session> session,
+      std::unique_ptr<SessionGroup> session,
       createSession(model, {quantized ? "logits" : "eval_loss"}));
   ReadingOrder order(dataset);
   EvalOptions evaluation;
@@ -57,7 +57,7 @@ Expected<int> runEval(const EvalCommandOptions &options,
   QRT_ASSIGN_OR_RETURN(EvalResult result,
                        quantized ? evaluateLogits(*session, order, sequence,
                                                   evaluation,
-                                                  parallelTasks(*model.device))
+                                                  parallelTasks(model.device()))
                                  : evaluate(*session, order, evaluation));
   progress.finish();
   if (result.stopped)

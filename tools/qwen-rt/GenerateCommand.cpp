@@ -128,7 +128,7 @@ Expected<int> runGenerate(const GenerateOptions &options,
     return makeError(7033, "", "--stop needs a tokenizer; give --tokenizer T");
   }
 
-  QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
+  QRT_ASSIGN_OR_RETURN(std::unique_ptr<SessionGroup> session,
                        createSession(model, {"prefill", "decode"}));
   QRT_ASSIGN_OR_RETURN(Generator generator, Generator::create(*session));
 

@@ -6,14 +6,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "tools/qwen-rt/Model.h"
-#include "runtime/core/HostState.h"
 #include "runtime/core/Json.h"
+#include "runtime/mesh/Remote.h"
 #include "runtime/weights/Checkpoint.h"
-#include "runtime/weights/Parameters.h"
 #include "tools/qwen-rt/Devices.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
-#include <set>
 
 using namespace qrt;
 namespace fs = std::filesystem;
@@ -35,9 +35,28 @@ Expected<Model> qrt::openModel(const std::string &path,
   Model model;
   const DeviceKind *kind = findDeviceKind(common.device.kind);
   QRT_ASSIGN_OR_RETURN(model.module, Module::open(path, common.device.kind));
-  QRT_ASSIGN_OR_RETURN(
-      model.device,
-      kind->create(common.device, threadsPerDevice(common.threads, 1)));
+  DeviceGroup::Options options;
+  options.comm = common.comm;
+  options.flags = common.ranks;
+  options.threads = common.threads;
+  options.startTimeout = common.startTimeout;
+  options.stepTimeout = common.stepTimeout;
+  options.debug = common.commDebug;
+  std::error_code unknown;
+  options.pluginDirectory =
+      fs::read_symlink("/proc/self/exe", unknown).parent_path().string();
+  options.createDevice = [&](int, int threads) {
+    return kind->create(common.device, threads);
+  };
+  QRT_ASSIGN_OR_RETURN(model.devices,
+                       DeviceGroup::create(model.module, std::move(options)));
+  DeviceGroup &devices = *model.devices;
+  if (!devices.isRoot())
+    std::exit(serveCommands(devices));
+  if (!devices.origin().empty())
+    std::fprintf(stderr, "%s as a mesh %s, collectives by %s\n",
+                 devices.origin().c_str(), devices.mesh().str().c_str(),
+                 devices.backend().c_str());
   return model;
 }
 
@@ -64,98 +83,7 @@ Status qrt::openWeights(Model &model, const std::string &given) {
   return Status::success();
 }
 
-std::function<void(int64_t, const std::function<void(int64_t)> &)>
-qrt::parallelTasks(Device &device) {
-  return [&device](int64_t n, const std::function<void(int64_t)> &task) {
-    device.pool().parallelFor(
-        "weights",
-        [](void *raw, int64_t begin, int64_t end, void *) {
-          const auto &run =
-              *static_cast<const std::function<void(int64_t)> *>(raw);
-          for (int64_t i = begin; i < end; ++i)
-            run(i);
-        },
-        const_cast<std::function<void(int64_t)> *>(&task), n, 1);
-  };
-}
-
-namespace {
-
-/// The quantized form of layer `layer` of parameter `p` whose numbers are in
-/// `storage` ("int8" or "int4").
-QuantizedMatrix quantizedTarget(Session &session, const StateWriter &writer,
-                                size_t p, int64_t layer,
-                                const std::string &storage) {
-  const ParameterInfo &info = session.manifest().parameters[p];
-  auto part = [&](const std::string &name) -> void * {
-    auto *base = writer.hostAddress(
-        static_cast<char *>(session.parameter(static_cast<int>(p), name)));
-    return base ? base + layer * info.elementsPerLayer(name) *
-                             bytesOf(info.storages.at(name))
-                : nullptr;
-  };
-  return {info.shape[1], static_cast<int8_t *>(part(storage)),
-          static_cast<float *>(part(storage + "_scale")),
-          static_cast<int8_t *>(part(storage + "_step"))};
-}
-
-/// For a session without masters: reads the values straight into the storages
-/// that its entries use, rounded or quantized to their types.
-Status loadWithoutMasters(Model &model, Session &session) {
-  const auto &parameters = session.manifest().parameters;
-  std::set<std::string> names;
-  for (size_t p = 0; p < parameters.size(); ++p)
-    for (const auto &[storage, type] : parameters[p].storages) {
-      if (!session.parameter(static_cast<int>(p), storage))
-        continue;
-      // Scales and steps are written with the numbers they belong to.
-      bool isPart = storage.find("_scale") != std::string::npos ||
-                    storage.find("_step") != std::string::npos;
-      bool isKnown = type == DType::F32 || type == DType::BF16 ||
-                     storage == "int8" || storage == "int4";
-      if (!isPart && !isKnown)
-        return makeError(6018, session.module().path(),
-                         "storage '{}' has type {}, which this qwen-rt cannot "
-                         "fill",
-                         storage, nameOf(type));
-      if (!isPart)
-        names.insert(storage);
-    }
-  QRT_ASSIGN_OR_RETURN(StateWriter writer,
-                       StateWriter::create(session, "parameter."));
-  for (const std::string &storage : names) {
-    auto at = [&](size_t p, int64_t layer) {
-      auto *base = writer.hostAddress(
-          static_cast<char *>(session.parameter(static_cast<int>(p), storage)));
-      if (!base)
-        return ParameterTarget{};
-      if (storage == "int8" || storage == "int4")
-        return ParameterTarget{
-            nullptr, DType::I8,
-            quantizedTarget(session, writer, p, layer, storage)};
-      DType type = parameters[p].storages.at(storage);
-      return ParameterTarget{base + layer * parameters[p].elementsPerLayer() *
-                                        bytesOf(type),
-                             type};
-    };
-    QRT_RETURN_IF_ERROR(loadParametersAs(*model.weights, parameters, at,
-                                         parallelTasks(*model.device)));
-  }
-  return writer.finish();
-}
-
-/// Whether the session holds f32 masters of all parameters.
-bool hasMasters(const Session &session) {
-  const auto &parameters = session.manifest().parameters;
-  for (size_t p = 0; p < parameters.size(); ++p)
-    if (!session.parameter(static_cast<int>(p), "master"))
-      return false;
-  return true;
-}
-
-} // namespace
-
-Expected<std::unique_ptr<Session>>
+Expected<std::unique_ptr<SessionGroup>>
 qrt::createSession(Model &model, std::vector<std::string> entries) {
   // An update needs masters, and then the other storages are made from them.
   bool updates = false, converts = false;
@@ -166,26 +94,11 @@ qrt::createSession(Model &model, std::vector<std::string> entries) {
   if (updates && !converts &&
       model.manifest().findEntry("convert_storage") >= 0)
     entries.push_back("convert_storage");
-  QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
-                       Session::create(model.module, *model.device, entries));
-  for (const std::string &note : model.device->takeNotes())
+  QRT_ASSIGN_OR_RETURN(auto session,
+                       SessionGroup::create(*model.devices, entries));
+  for (const std::string &note : model.device().takeNotes())
     fmt::print(stderr, "note: {}\n", note);
-  const auto &parameters = session->manifest().parameters;
-  if (!hasMasters(*session)) {
-    QRT_RETURN_IF_ERROR(loadWithoutMasters(model, *session));
-    return session;
-  }
-  QRT_ASSIGN_OR_RETURN(StateWriter writer,
-                       StateWriter::create(*session, "parameter.master"));
-  auto at = [&](size_t p, int64_t layer) {
-    return writer.hostAddress(static_cast<float *>(session->parameter(
-                                  static_cast<int>(p), "master")) +
-                              layer * parameters[p].elementsPerLayer());
-  };
-  QRT_RETURN_IF_ERROR(loadParameters(*model.weights, parameters, at,
-                                     parallelTasks(*model.device)));
-  QRT_RETURN_IF_ERROR(writer.finish());
-  QRT_RETURN_IF_ERROR(session->convertStorages());
+  QRT_RETURN_IF_ERROR(session->loadWeights(*model.weights));
   return session;
 }
 

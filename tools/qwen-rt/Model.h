@@ -11,7 +11,7 @@
 #ifndef QWEN_TOOLS_QWEN_RT_MODEL_H
 #define QWEN_TOOLS_QWEN_RT_MODEL_H
 
-#include "runtime/core/Session.h"
+#include "runtime/mesh/SessionGroup.h"
 #include "runtime/tokenizer/Tokenizer.h"
 #include "runtime/weights/WeightSource.h"
 #include "tools/qwen-rt/Command.h"
@@ -22,13 +22,16 @@
 
 namespace qrt {
 
-/// A module on the one device of this process.
+/// A module on the devices of its mesh.
 struct Model {
   std::shared_ptr<const Module> module;
-  std::unique_ptr<Device> device;
-  std::unique_ptr<WeightSource> weights; ///< null until loadWeights
+  std::unique_ptr<DeviceGroup> devices;
+  std::unique_ptr<WeightSource> weights; ///< null until openWeights
 
-  const Manifest &manifest() const { return module->manifest(); }
+  /// With logical shapes and extents.
+  const Manifest &manifest() const { return devices->manifest(); }
+  /// The first device of this process.
+  Device &device() { return devices->device(0); }
 };
 
 /// The option --data-type u16|u32 for token files that do not tell their type.
@@ -41,7 +44,9 @@ inline unsigned idWidth(const std::string &type) {
 /// Adds the positional argument `model` (default model.so).
 void addModelArgument(CLI::App &command, std::string &path);
 
-/// Loads a module and starts a device with the threads the user asked for.
+/// Loads a module and starts its devices with the threads the user asked for.
+/// Of a job of several processes only rank 0 comes back; the others do what it
+/// tells them and exit.
 Expected<Model> openModel(const std::string &path, const CommonOptions &common);
 
 /// runs/<model name>.
@@ -52,12 +57,8 @@ std::string defaultRunDirectory(const Manifest &manifest);
 Status openWeights(Model &model, const std::string &given);
 
 /// A session for `entries` that holds the model's weights.
-Expected<std::unique_ptr<Session>>
+Expected<std::unique_ptr<SessionGroup>>
 createSession(Model &model, std::vector<std::string> entries);
-
-/// Runs tasks on the device's threads (for readers and writers of weights).
-std::function<void(int64_t, const std::function<void(int64_t)> &)>
-parallelTasks(Device &device);
 
 /// The tokenizer `given`; if empty, the one beside the weights, else inside the
 /// GGUF file, else in the model's newest checkpoint; null if there is none.

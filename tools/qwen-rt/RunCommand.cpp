@@ -8,7 +8,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/core/HostState.h"
 #include "runtime/core/Json.h"
 #include "runtime/core/Suggest.h"
 #include "runtime/weights/Parameters.h"
@@ -82,8 +81,8 @@ Status checkIds(const std::string &path, const std::string &name,
 
 class EntryRun {
 public:
-  EntryRun(const RunOptions &options, const EntryInfo &info, Session &session,
-           const SafetensorsFile &file)
+  EntryRun(const RunOptions &options, const EntryInfo &info,
+           SessionGroup &session, const SafetensorsFile &file)
       : options(options), info(info), session(session), file(file) {}
 
   Status readInputs() {
@@ -150,7 +149,7 @@ public:
 
   /// Calls the entry; its outputs become tensors of the result.
   Status call() {
-    QRT_ASSIGN_OR_RETURN(EntryCall call, session.prepare(info.name));
+    QRT_ASSIGN_OR_RETURN(GroupCall call, session.prepare(info.name));
     for (auto &[name, size] : extents)
       call.setExtent(name, size);
     for (auto &[name, input] : inputs)
@@ -194,16 +193,14 @@ public:
 
   Status addGradients() {
     const auto &parameters = session.manifest().parameters;
-    QRT_ASSIGN_OR_RETURN(
-        auto gradients,
-        parameterTensors(
-            parameters,
-            [this, &parameters](size_t p, int64_t layer) {
-              int64_t size = parameters[p].elementsPerLayer();
-              return reader.read(
-                  session.gradient(static_cast<int>(p)) + layer * size, size);
-            },
-            "grad."));
+    QRT_ASSIGN_OR_RETURN(auto gradients, parameterTensors(
+                                             parameters,
+                                             [this](size_t p, int64_t layer) {
+                                               return session.readState(
+                                                   {ArgRole::Gradient, ""},
+                                                   static_cast<int>(p), layer);
+                                             },
+                                             "grad."));
     for (OutputTensor &tensor : gradients)
       results.push_back(std::move(tensor));
     return Status::success();
@@ -230,8 +227,7 @@ private:
 
   const RunOptions &options;
   const EntryInfo &info;
-  Session &session;
-  StateReader reader{session};
+  SessionGroup &session;
   const SafetensorsFile &file;
   std::map<std::string, InputTensor> inputs;
   std::map<std::string, int64_t> extents;
@@ -259,7 +255,7 @@ Expected<int> runEntry(const RunOptions &options, const CommonOptions &common) {
   QRT_ASSIGN_OR_RETURN(SafetensorsFile file,
                        SafetensorsFile::open(options.inputs));
   QRT_RETURN_IF_ERROR(openWeights(model, options.weights));
-  QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
+  QRT_ASSIGN_OR_RETURN(std::unique_ptr<SessionGroup> session,
                        createSession(model, {entry}));
   EntryRun run(options, manifest.entries[index], *session, file);
   QRT_RETURN_IF_ERROR(run.readInputs());

@@ -63,7 +63,7 @@ Expected<Samples> Samples::create(const Manifest &manifest,
   return result;
 }
 
-Status Samples::bind(Session &session) {
+Status Samples::bind(SessionGroup &session) {
   QRT_ASSIGN_OR_RETURN(generator, Generator::create(session));
   return Status::success();
 }

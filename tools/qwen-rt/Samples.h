@@ -30,7 +30,7 @@ public:
                                   const std::string &tokenizer);
 
   /// The session, with the entries prefill and decode, that generates.
-  Status bind(Session &session);
+  Status bind(SessionGroup &session);
   Expected<std::vector<SampleText>> generate();
 
 private:

@@ -239,7 +239,7 @@ Expected<int> runTrain(const TrainOptions &options,
     entries.push_back("prefill");
     entries.push_back("decode");
   }
-  QRT_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
+  QRT_ASSIGN_OR_RETURN(std::unique_ptr<SessionGroup> session,
                        createSession(model, entries));
   if (samples) {
     QRT_RETURN_IF_ERROR(samples->bind(*session));

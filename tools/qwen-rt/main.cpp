@@ -11,13 +11,16 @@
 
 #include "runtime/core/Signals.h"
 #include "runtime/core/Suggest.h"
+#include "runtime/mesh/DeviceGroup.h"
 #include "tools/qwen-rt/Command.h"
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <thread>
 #include <vector>
 
 using namespace qrt;
@@ -153,7 +156,16 @@ int main(int argc, char **argv) {
     Expected<int> status = common.run();
     if (!status) {
       std::fflush(stdout);
-      std::fprintf(stderr, "%s\n", status.error().str().c_str());
+      // Rank 0 tells what all ranks meet; another one speaks when rank 0 does
+      // not end the job meanwhile.
+      auto ranks = findRanks({});
+      int rank = ranks && *ranks ? (*ranks)->rank : 0;
+      if (rank > 0)
+        std::this_thread::sleep_for(std::chrono::seconds(3));
+      std::fprintf(stderr, "%s%s\n",
+                   rank > 0 ? fmt::format("rank {}: ", rank).c_str() : "",
+                   status.error().str().c_str());
+      abortAbandonedJob(1);
       return 1;
     }
     if (std::fflush(stdout) != 0) {

@@ -63,7 +63,7 @@ int main(int argc, char **argv) {
         mpi->abort(1);
       if (rank == 0)
         std::printf("all ranks agree\n");
-      if (!mpi->finalize())
+      if (!mpi->finish())
         return 1;
     }
   }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/infer/Generator.h"
+#include "test/unit/Mesh/Helpers.h"
 
 #include <cmath>
 
@@ -22,13 +23,13 @@ protected:
   void SetUp() override {
     auto module = Module::open(TEST_MODULE_F32);
     ASSERT_TRUE(module) << module.error().str();
-    device = std::move(*CpuDevice::create(2));
-    auto made =
-        Session::create(*module, *device, {"prefill", "decode", "logits"});
+    devices = test::makeDevices(*module, 2);
+    auto made = SessionGroup::create(*devices, {"prefill", "decode", "logits"});
     ASSERT_TRUE(made) << made.error().str();
     session = std::move(*made);
     for (int p = 0; p < 3; ++p) {
-      auto *values = static_cast<float *>(session->parameter(p, "compute"));
+      auto *values =
+          static_cast<float *>(session->first().parameter(p, "compute"));
       int64_t n = session->manifest().parameters[p].elements();
       for (int64_t i = 0; i < n; ++i)
         values[i] = 2 * std::sin(float(i * i + p));
@@ -58,8 +59,8 @@ protected:
     return static_cast<int32_t>(std::max_element(last, logits.end()) - last);
   }
 
-  std::unique_ptr<Device> device;
-  std::unique_ptr<Session> session;
+  std::unique_ptr<DeviceGroup> devices;
+  std::unique_ptr<SessionGroup> session;
 };
 
 TEST_F(GeneratorTest, CacheAndChunksGiveWhatTheWholeModelGives) {

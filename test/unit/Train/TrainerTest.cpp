@@ -8,6 +8,7 @@
 #include "runtime/train/Trainer.h"
 #include "runtime/core/Json.h"
 #include "runtime/weights/WeightSource.h"
+#include "test/unit/Mesh/Helpers.h"
 
 #include <cmath>
 #include <filesystem>
@@ -63,8 +64,8 @@ protected:
   void TearDown() override { fs::remove_all(root); }
 
   struct Run {
-    std::unique_ptr<Device> device;
-    std::unique_ptr<Session> session;
+    std::unique_ptr<DeviceGroup> devices;
+    std::unique_ptr<SessionGroup> session;
     Synthetic data;
     std::unique_ptr<Trainer> trainer;
   };
@@ -75,11 +76,11 @@ protected:
                             int64_t steps = 24, int threads = 2,
                             const char *path = TEST_MODULE_F32) {
     auto run = std::make_unique<Run>();
-    run->device = std::move(*CpuDevice::create(threads));
     auto module = Module::open(path);
     EXPECT_TRUE(module) << module.error().str();
-    auto session = Session::create(*module, *run->device,
-                                   Trainer::entries((*module)->manifest()));
+    run->devices = test::makeDevices(*module, threads);
+    auto session = SessionGroup::create(
+        *run->devices, Trainer::entries((*module)->manifest()));
     EXPECT_TRUE(session) << session.error().str();
     run->session = std::move(*session);
     TrainerOptions options;
@@ -95,15 +96,8 @@ protected:
     fs::create_directories(options.out);
     auto source = WeightSource::open(from);
     EXPECT_TRUE(source) << source.error().str();
-    const auto &parameters = (*module)->manifest().parameters;
-    auto loaded =
-        loadParameters(**source, parameters, [&](size_t p, int64_t layer) {
-          return static_cast<float *>(
-                     run->session->parameter(int(p), "master")) +
-                 layer * parameters[p].elementsPerLayer();
-        });
+    auto loaded = run->session->loadWeights(**source);
     EXPECT_TRUE(loaded) << loaded.error().str();
-    EXPECT_TRUE(run->session->convertStorages());
     run->trainer = std::make_unique<Trainer>(*run->session, run->data,
                                              &run->data, std::move(options));
     return run;
@@ -256,7 +250,8 @@ TEST_F(TrainerTest, AccumulationIsALargerBatch) {
 
 TEST_F(TrainerTest, NonFiniteStopsAndUpdatesNothing) {
   auto run = make("out", "random:1");
-  auto *table = static_cast<float *>(run->session->parameter(0, "master"));
+  auto *table =
+      static_cast<float *>(run->session->first().parameter(0, "master"));
   table[3] = std::numeric_limits<float>::quiet_NaN();
   std::vector<float> before(table, table + kVocab * kVocab);
   auto status = run->trainer->run();
@@ -295,11 +290,12 @@ TEST_F(TrainerTest, NonFiniteIsSkippedAFewTimes) {
     options.steps = 8;
     options.out = (root / name).string();
     Poisoned data;
-    data.weights = static_cast<float *>(run->session->parameter(0, "master"));
+    data.weights =
+        static_cast<float *>(run->session->first().parameter(0, "master"));
     data.from = 3 * 8; // 8 sequences a step
     data.to = data.from + poisoned * 8;
     // One of the f32 module's storages is the other.
-    ASSERT_EQ(data.weights, run->session->parameter(0, "compute"));
+    ASSERT_EQ(data.weights, run->session->first().parameter(0, "compute"));
     Trainer trainer(*run->session, data, nullptr, options);
     auto status = trainer.run();
     ASSERT_EQ(bool(status), poisoned == 2);

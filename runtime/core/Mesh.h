@@ -9,8 +9,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef QWEN_RUNTIME_COMM_MESH_H
-#define QWEN_RUNTIME_COMM_MESH_H
+#ifndef QWEN_RUNTIME_CORE_MESH_H
+#define QWEN_RUNTIME_CORE_MESH_H
 
 #include "runtime/core/Manifest.h"
 
@@ -62,4 +62,4 @@ private:
 
 } // namespace qrt
 
-#endif // QWEN_RUNTIME_COMM_MESH_H
+#endif // QWEN_RUNTIME_CORE_MESH_H

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/comm/Mesh.h"
+#include "runtime/core/Mesh.h"
 
 #include <fmt/ranges.h>
 

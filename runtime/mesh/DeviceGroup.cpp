@@ -1,0 +1,229 @@
+//===- DeviceGroup.cpp - The devices that run a module --------------------===//
+//
+// Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/mesh/DeviceGroup.h"
+#include "runtime/comm/MpiTransport.h"
+#include "runtime/cpu/CpuFeatures.h"
+#include "runtime/mesh/Block.h"
+#include "runtime/mesh/Remote.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+using namespace qrt;
+
+const std::vector<std::string> &qrt::commBackends() {
+  static const std::vector<std::string> names = {"auto", "single", "threads",
+                                                 "mpi"};
+  return names;
+}
+
+/// The main thread of a device.
+struct DeviceGroup::Lane {
+  Lane() : thread([this] { work(); }) {}
+  ~Lane() {
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      stop = true;
+    }
+    changed.notify_all();
+    thread.join();
+  }
+
+  void post(std::function<void()> work) {
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      task = std::move(work);
+    }
+    changed.notify_all();
+  }
+  void wait() {
+    std::unique_lock<std::mutex> lock(mutex);
+    changed.wait(lock, [&] { return !task; });
+  }
+
+private:
+  void work() {
+    std::unique_lock<std::mutex> lock(mutex);
+    for (;;) {
+      changed.wait(lock, [&] { return stop || task; });
+      if (stop)
+        return;
+      lock.unlock();
+      task();
+      lock.lock();
+      task = nullptr;
+      changed.notify_all();
+    }
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::function<void()> task;
+  bool stop = false;
+  std::thread thread; // the last member: it uses the others
+};
+
+namespace {
+
+std::function<void(int)> &abandonedJob() {
+  static std::function<void(int)> action;
+  return action;
+}
+
+} // namespace
+
+void qrt::abortAbandonedJob(int status) {
+  if (abandonedJob())
+    abandonedJob()(status);
+}
+
+DeviceGroup::~DeviceGroup() {
+  if (channel && isRoot() && RemoteRanks(*this).send({{"do", "end"}}))
+    (void)channel->finish();
+  // Threads first: they use devices, which use communicators.
+  for (Member &member : members)
+    member.lane.reset();
+  for (Member &member : members)
+    member.device.reset();
+}
+
+Status DeviceGroup::addMember(Options &options, int index, int threads,
+                              std::unique_ptr<Transport> transport, int here) {
+  Member member;
+  if (ranks.ranks() > 1) {
+    // A thread for collectives pays where processors are left for it.
+    Communicator::Options how;
+    how.ownThread = availableProcessors() >= 2 * here;
+    how.debug = options.debug;
+    member.comm = std::make_unique<Communicator>(ranks, firstRank + index,
+                                                 std::move(transport), how);
+  }
+  QRT_ASSIGN_OR_RETURN(member.device, options.createDevice(index, threads));
+  if (member.comm && !member.device->sharesHostMemory())
+    return makeError(9005, "",
+                     "the backend {} exchanges data through the host's memory, "
+                     "which {} does not share",
+                     backendName, member.device->name());
+  if (member.comm)
+    member.device->join(ranks, firstRank + index, *member.comm);
+  if (index > 0)
+    member.lane = std::make_unique<Lane>();
+  members.push_back(std::move(member));
+  return Status::success();
+}
+
+Status DeviceGroup::startThreads(Options &options) {
+  int devices = ranks.ranks();
+  world = std::make_unique<ThreadWorld>(ranks, options.stepTimeout);
+  int threads = threadsPerDevice(options.threads, devices);
+  for (int i = 0; i < devices; ++i) {
+    QRT_RETURN_IF_ERROR(
+        addMember(options, i, threads, world->transport(i), devices));
+  }
+  return Status::success();
+}
+
+Status DeviceGroup::startMpi(Options &options,
+                             const std::optional<RankInfo> &info) {
+  int here = info && info->localRanks > 0 ? info->localRanks : ranks.ranks();
+  MpiTransport::Options mpi;
+  mpi.timeoutSeconds = options.stepTimeout;
+  mpi.startTimeoutSeconds = options.startTimeout;
+  mpi.directory = options.pluginDirectory;
+  mpi.oversubscribed = here > availableProcessors();
+  QRT_ASSIGN_OR_RETURN(auto transport, MpiTransport::create(std::move(mpi)));
+  if (transport->ranks() != ranks.ranks() ||
+      (info && info->rank != transport->rank()))
+    return makeError(9001, "",
+                     "MPI says that this is rank {} of {}, which does not fit "
+                     "rank {} of a mesh of {} ({})",
+                     transport->rank(), transport->ranks(),
+                     info ? info->rank : 0, ranks.ranks(), ranks.str());
+  firstRank = transport->rank();
+  channel = transport.get();
+  return addMember(options, 0, threadsPerDevice(options.threads, here),
+                   std::move(transport), here);
+}
+
+Expected<std::unique_ptr<DeviceGroup>>
+DeviceGroup::create(std::shared_ptr<const Module> module, Options options) {
+  std::unique_ptr<DeviceGroup> group(new DeviceGroup);
+  group->code = std::move(module);
+  group->ranks = Mesh(group->code->manifest().meshAxes);
+  int devices = group->ranks.ranks();
+  if (devices > 1)
+    group->logical = logicalManifest(group->code->manifest());
+  const std::string &path = group->code->path();
+  std::string comm = options.comm;
+  std::optional<RankInfo> info;
+  if (comm == "auto" || comm == "mpi") {
+    QRT_ASSIGN_OR_RETURN(info, findRanks(options.flags));
+  }
+  if (comm == "auto")
+    comm = info && info->ranks > 1 ? "mpi"
+           : devices == 1          ? "single"
+                                   : "threads";
+  int started = info ? info->ranks : comm == "threads" ? devices : 1;
+  if (started != devices)
+    return makeError(9001, path,
+                     "the module is compiled for a mesh of {} devices ({}), {} "
+                     "{} started{}",
+                     devices, group->ranks.str(), started,
+                     started == 1 ? "rank is" : "ranks are",
+                     info ? " (" + info->source + ")" : "");
+  if (info && info->ranks > 1)
+    group->source = fmt::format("{} ranks of {}", info->ranks, info->source);
+  group->backendName = comm;
+  if (comm == "mpi" && devices > 1)
+    QRT_RETURN_IF_ERROR(group->startMpi(options, info));
+  else
+    QRT_RETURN_IF_ERROR(group->startThreads(options));
+  return group;
+}
+
+Status DeviceGroup::forEach(const std::function<Status(int lane)> &task,
+                            bool together) {
+  std::vector<Status> results(members.size());
+  auto run = [&](int lane) {
+    Status status = task(lane);
+    if (!status && together && world)
+      world->abort(rankOf(lane), status.error().message);
+    results[lane] = std::move(status);
+  };
+  for (int lane = 1; lane < lanes(); ++lane)
+    members[lane].lane->post([&run, lane] { run(lane); });
+  run(0);
+  for (int lane = 1; lane < lanes(); ++lane)
+    members[lane].lane->wait();
+  // Those that were stopped only say who stopped them.
+  constexpr int kStopped = 9013;
+  int failed = -1;
+  for (int lane = 0; lane < lanes(); ++lane)
+    if (!results[lane] &&
+        (failed < 0 || (results[failed].error().code == kStopped &&
+                        results[lane].error().code != kStopped)))
+      failed = lane;
+  if (failed < 0)
+    return Status::success();
+  Error &error = results[failed].error();
+  if (ranks.ranks() > 1 && together)
+    error.message = fmt::format("rank {}: {}", rankOf(failed), error.message);
+  return std::move(error);
+}
+
+void DeviceGroup::abandon() {
+  if (!channel)
+    return;
+  // The transport is kept alive: aborting needs it.
+  abandonedJob() =
+      [kept = std::shared_ptr<Communicator>(std::move(members[0].comm)),
+       channel = channel](int status) { channel->abort(status); };
+  channel = nullptr;
+}

@@ -71,11 +71,13 @@ for feature, flag in (("avx2", "avx2"), ("avx512", "avx512f"), ("amx", "amx_tile
         config.available_features.add(feature)
 config.available_features.add(platform.machine())
 
-# The sanitizers slow things down; LLVM's libraries are not instrumented.
+# The sanitizers slow things down; LLVM's libraries are not instrumented, so what
+# its headers poison here is never unpoisoned there.
 for sanitizer in config.sanitize.split(","):
     if sanitizer:
         config.available_features.add("sanitize-" + sanitizer)
-config.environment.setdefault("ASAN_OPTIONS", "detect_container_overflow=0")
+config.environment.setdefault(
+    "ASAN_OPTIONS", "detect_container_overflow=0:allow_user_poisoning=0")
 config.environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
 if not config.sanitize:
     config.available_features.add("unsanitized")

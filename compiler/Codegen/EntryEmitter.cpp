@@ -103,9 +103,13 @@ Value EntryEmitter::evaluate(AffineMap map, const Arguments &arguments) {
   for (Value value : {arguments.batch, arguments.sequence, arguments.rows})
     extents.push_back(
         arith::IndexCastOp::create(b, loc, b.getIndexType(), value));
-  Value result =
-      affine::expandAffineExpr(b, loc, map.getResult(0), ValueRange(), extents);
-  return arith::IndexCastOp::create(b, loc, i64, result);
+  Value least;
+  for (AffineExpr expr : map.getResults()) {
+    Value result =
+        affine::expandAffineExpr(b, loc, expr, ValueRange(), extents);
+    least = least ? arith::MinSIOp::create(b, loc, least, result) : result;
+  }
+  return arith::IndexCastOp::create(b, loc, i64, least);
 }
 
 EntryEmitter::Arguments EntryEmitter::argumentsOf(kernel::LaunchOp launch,

@@ -67,7 +67,8 @@ protected:
   Value loadField(Type type, Value base, int64_t field);
   /// The address of element `index` (of 8 bytes each) of `base`.
   Value slot(Value base, int64_t index);
-  /// `map` without dimensions, of the symbols batch, sequence and rows; i64.
+  /// `map` without dimensions, of the symbols batch, sequence and rows: the
+  /// least of its results, i64.
   Value evaluate(mlir::AffineMap map, const Arguments &arguments);
   /// Uninitialised memory for `count` words of 8 bytes.
   Value allocate(int64_t count);

@@ -108,7 +108,7 @@ void CpuEntryEmitter::emitLaunch(kernel::LaunchOp launch,
                          ValueRange{parallelFor, ctx,
                                     nameOf(launch.getCallee()),
                                     taskPointer(task.symbol), slots, units,
-                                    constant(task.grain)});
+                                    evaluate(task.grain, arguments)});
   }
 }
 

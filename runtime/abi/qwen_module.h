@@ -64,9 +64,9 @@ typedef struct qrt_collective {
 typedef struct qrt_api {
   uint32_t version; /* QRT_ABI_VERSION */
   uint32_t reserved;
-  /* Runs task over [0, n) in chunks of `grain` units on the device's pool and
-   * returns when all are done. `name` (static, in the module) is for the
-   * profiler only. Called from the device's main thread only. */
+  /* Runs task over [0, n) in chunks of at least `grain` units on the device's
+   * pool and returns when all are done. `name` (static, in the module) is for
+   * the profiler only. Called from the device's main thread only. */
   void (*parallel_for)(qrt_ctx *ctx, const char *name, qrt_task task,
                        void *args, int64_t n, int64_t grain);
   /* Starts a collective on the device's buffers, which stay as they are until

@@ -163,15 +163,14 @@ void ThreadPool::parallelFor(const char *name, qrt_task task, void *args,
     return;
   bool timed = profiling.load(std::memory_order_relaxed);
   int64_t begin = timed ? now() : 0;
-  grain = std::max<int64_t>(grain, 1);
-  // The chunk number must fit in its bits; a coarser grain changes no result.
-  constexpr int64_t kMostChunks = 1 << 20;
-  if ((n - 1) / grain >= kMostChunks)
-    grain = (n - 1) / kMostChunks + 1;
+  // Neighbouring units share what a task has packed or read: as few chunks as
+  // still even out what the workers get. A coarser grain changes no result.
+  constexpr int64_t kChunksPerWorker = 8;
+  int64_t most = static_cast<int64_t>(workers.size() + 1) * kChunksPerWorker;
+  grain = std::max({grain, int64_t(1), (n - 1) / most + 1});
   uint64_t chunks = static_cast<uint64_t>((n - 1) / grain + 1);
   if (workers.empty() || chunks == 1) {
-    for (int64_t at = 0; at < n; at += grain)
-      task(args, at, std::min(n, at + grain), scratchOf(0));
+    task(args, 0, n, scratchOf(0));
     if (timed)
       addSpan(0, name, begin);
   } else {

@@ -55,8 +55,8 @@ public:
   /// is a multiple of 64. Not while a call runs.
   void setScratch(void *base, int64_t stride);
 
-  /// Runs `task` over [0, n) in chunks of `grain` units and returns when all
-  /// are done. Only from one thread at a time.
+  /// Runs `task` over [0, n) in chunks of at least `grain` units and returns
+  /// when all are done. Only from one thread at a time.
   void parallelFor(const char *name, qrt_task task, void *args, int64_t n,
                    int64_t grain);
 

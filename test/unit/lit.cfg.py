@@ -25,7 +25,8 @@ config.environment["QWEN_SHARED_DATA"] = shared
 for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "HOME", "CI"):
     if name in os.environ:
         config.environment[name] = os.environ[name]
-config.environment.setdefault("ASAN_OPTIONS", "detect_container_overflow=0")
+config.environment.setdefault(
+    "ASAN_OPTIONS", "detect_container_overflow=0:allow_user_poisoning=0")
 config.environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
 
 try:

@@ -32,8 +32,8 @@ struct Task {
   std::string symbol;
   /// Number of units: no dimensions, symbols (batch, sequence, rows).
   mlir::AffineMap units;
-  /// Units a worker takes at a time.
-  int64_t grain = 1;
+  /// Units a worker takes at a time, or more: the least of the results.
+  mlir::AffineMap grain;
 };
 
 /// The code of one kernel.

@@ -64,8 +64,7 @@ void cpu::emitLogits(SimdBuilder &b, ModuleOp module, const HeadLoss &head,
   Matrix lhs = {b.at(x, b.mul(row, head.hidden), head.x), hidden};
   Matrix rhs = {b.at(weight, b.mul(column, head.hidden), head.weight), hidden};
   GemmKind kind = {GemmForm::NT, head.x, head.weight};
-  GemmLimits limits = gemmReuseLimits(kind, b.target);
-  if (head.kColumns > limits.n || head.hidden > limits.k)
+  if (!gemmKeepsPacked(kind, b.target, head.kColumns, head.hidden))
     reuse = {};
   emitGemm(b, module,
            {kind,

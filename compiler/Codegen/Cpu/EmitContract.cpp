@@ -22,6 +22,8 @@ using namespace qwen::cpu;
 
 // Up to so many rows the weights are streamed, not packed.
 static constexpr int64_t kFewRows = 8;
+// Blocks of rows that one worker takes together at least.
+static constexpr int64_t kSharingBlocks = 4;
 // Of a block's weights, unpacked from a quantized form.
 static constexpr int64_t kUnpackedBytes = 1 << 20;
 
@@ -113,8 +115,10 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
            failure();
   // Enough units for some threads, large enough to pay for packing.
   bool fast = target.hasAmx() && c.kind.lhs.isBF16() && c.kind.rhs.isBF16();
-  c.blockM = 256;
-  c.blockN = fast ? 128 : 64;
+  c.blockM = 128;
+  c.blockN = fast ? 256 : 64;
+  while (c.blockN > 128 && !gemmKeepsPacked(c.kind, target, c.blockN, c.k))
+    c.blockN /= 2;
   if (!c.rowsOfResult()) {
     // Both operands are packed for every block: square ones, as large as
     // leaves four of them.
@@ -130,8 +134,7 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
   // What is unpacked stays in the second cache.
   while (c.blockN > 32 && c.unpackedBytes() > kUnpackedBytes)
     c.blockN /= 2;
-  GemmLimits limits = gemmReuseLimits(c.kind, target);
-  c.reuses = c.rowsOfResult() && c.k <= limits.k && c.blockN <= limits.n;
+  c.reuses = c.rowsOfResult() && gemmKeepsPacked(c.kind, target, c.blockN, c.k);
   return c;
 }
 
@@ -276,13 +279,18 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
 
   KernelCode code;
   MLIRContext *context = fn.getContext();
-  AffineExpr units = getAffineConstantExpr(
+  AffineExpr blocks = getAffineConstantExpr(
       c.rowsOfResult() ? 1 : llvm::divideCeil(c.m, c.blockM), context);
-  if (c.rowsOfResult())
-    units = getAffineSymbolExpr(2, context).ceilDiv(c.blockM);
-  units = units * c.panels();
-  code.tasks.push_back(b.task(AffineMap::get(0, 3, units),
-                              /*grain=*/c.rowsOfResult() ? 2 : 1));
+  AffineMap grain = AffineMap::getConstantMap(1, context);
+  if (c.rowsOfResult()) {
+    blocks = getAffineSymbolExpr(2, context).ceilDiv(c.blockM);
+    // Rows that share a packed block of B, but one panel of B at most.
+    grain = AffineMap::get(
+        0, 3, {blocks, getAffineConstantExpr(kSharingBlocks, context)},
+        context);
+  }
+  code.tasks.push_back(
+      b.task(AffineMap::get(0, 3, blocks * c.panels()), grain));
   code.scratchBytes = gemmBytes + c.unpackedBytes() +
                       (direct < 0 ? 4 * c.blockM * c.blockN : 0);
   return code;

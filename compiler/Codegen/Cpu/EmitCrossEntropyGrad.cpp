@@ -47,8 +47,7 @@ static Task emitSlots(Places &places, int64_t index, const HeadLoss &head,
   Value packedNN = b.advance(packedNT, gemmPackedBytes(target));
   Value gemm = b.advance(packedNN, gemmPackedBytes(target));
   GemmKind toInput = {GemmForm::NN, head.x, head.weight};
-  GemmLimits limits = gemmReuseLimits(toInput, target);
-  bool reuses = head.hidden <= limits.n && head.kColumns <= limits.k;
+  bool reuses = gemmKeepsPacked(toInput, target, head.hidden, head.kColumns);
   Value hidden = b.cst(head.hidden), zero = b.cst(0), one = b.cst(1);
   b.loop(b.begin(), b.end(), 1, [&](Value slot) {
     Value first = b.mul(slot, head.slotColumns());

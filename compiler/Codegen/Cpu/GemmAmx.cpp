@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Four accumulators of 16 x 16 make a block of 32 x 32. B is packed into panels
-// of 32 columns, [k / 32][2 tiles][16 pairs of k][16 columns][2]; A is read
+// Four accumulators of 16 x 16 make a block of 32 x 32. B is packed into blocks
+// of blockN x blockK, each of panels of 32 columns, [k / 32][2 tiles][16 pairs
+// of k][16 columns][2]; a B of up to kPackedB elements stays packed. A is read
 // where it is if its rows are whole tiles of contiguous numbers, and else
 // copied to rows padded with zeros.
 //
@@ -24,6 +25,8 @@ static constexpr int64_t kRows = 16, kDepth = 32, kBlock = 2 * kRows;
 static constexpr int64_t kTileBytes = 1024;
 // Elements of A that stay in the first cache beside a panel of B.
 static constexpr int64_t kCachedA = 16384;
+// Elements of packed B that share the second cache with blocks of A and C.
+static constexpr int64_t kPackedB = 768 << 10;
 
 namespace {
 class AmxGemmEmitter {
@@ -45,6 +48,8 @@ private:
   Value loadPairs(const Matrix &matrix, Value row, Value rows, Value column,
                   Value columns);
   Value joinPairs(Value low, Value high);
+  /// Where columns j to j + 16 of the current block begin.
+  Value panelAt(Value j, Value depth);
 
   // Tiles.
   Value intrinsic(StringRef name, Type result, ValueRange operands);
@@ -64,6 +69,8 @@ private:
   Type i16, i32, bf16;
   GemmOperands o;
   Value buffer;
+  /// The current block of packed B.
+  Value packedBlock;
 };
 } // namespace
 
@@ -71,15 +78,19 @@ private:
 // Packing
 //===----------------------------------------------------------------------===//
 
+Value AmxGemmEmitter::panelAt(Value j, Value depth) {
+  return b.at(packedBlock,
+              b.add(b.mul(b.roundDown(j, kBlock), depth),
+                    b.mul(b.rem(j, kBlock), kDepth)),
+              bf16);
+}
+
 // Columns of B are contiguous: dwords of two k, transposed 16 x 16.
 void AmxGemmEmitter::packBTransposed(Value j0, Value k0, Value nc, Value kc) {
   Value last = b.add(b.add(j0, nc), -1);
-  Value padded = b.roundUp(nc, kBlock);
+  Value padded = b.roundUp(nc, kBlock), depth = b.roundUp(kc, kDepth);
   b.loop(padded, kRows, [&](Value j) {
-    Value panel = b.at(o.packedB,
-                       b.add(b.mul(b.div(j, kBlock), blocking.blockK * kBlock),
-                             b.mul(b.rem(j, kBlock), kDepth)),
-                       bf16);
+    Value panel = panelAt(j, depth);
     SmallVector<Value> columns;
     for (int64_t i = 0; i < kRows; ++i) {
       Value column = b.min(b.add(b.add(j0, j), i), last);
@@ -144,12 +155,7 @@ void AmxGemmEmitter::packBPairs(Value j0, Value k0, Value nc, Value kc) {
   // Along the rows first: a line of memory holds two groups of columns.
   b.loop(depth, kDepth, [&](Value k) {
     b.loop(b.roundUp(nc, kBlock), kRows, [&](Value j) {
-      Value panel =
-          b.at(o.packedB,
-               b.add(b.mul(b.div(j, kBlock), blocking.blockK * kBlock),
-                     b.mul(b.rem(j, kBlock), kDepth)),
-               bf16);
-      Value tile = b.at(panel, b.mul(k, kBlock), bf16);
+      Value tile = b.at(panelAt(j, depth), b.mul(k, kBlock), bf16);
       Value inside =
           b.both(b.le(b.add(k, kDepth), kc), b.le(b.add(j, kRows), nc));
       b.when(
@@ -319,12 +325,16 @@ void AmxGemmEmitter::block(Value a, Value stride, Value panel, Value depth,
 void AmxGemmEmitter::emit(const GemmOperands &operands) {
   o = operands;
   buffer = b.advance(o.packedA, blocking.bytesA - 4 * kBlock * kBlock);
+  Value paddedK = b.roundUp(o.k, kDepth);
+  Value stays = b.le(b.mul(b.roundUp(o.n, kBlock), paddedK), b.cst(kPackedB));
   b.loop(o.n, blocking.blockN, [&](Value j0) {
     Value nc = b.min(b.sub(o.n, j0), blocking.blockN);
     b.loop(o.k, blocking.blockK, [&](Value k0) {
       Value kc = b.min(b.sub(o.k, k0), blocking.blockK);
       Value depth = b.roundUp(kc, kDepth);
       Value add = b.ne(b.add(o.accumulate, k0), b.cst(0));
+      Value place = b.add(b.mul(j0, paddedK), b.mul(k0, b.roundUp(nc, kBlock)));
+      packedBlock = b.at(o.packedB, b.select(stays, place, b.cst(0)), bf16);
       b.when(b.eq(o.reuse, b.cst(0)), [&] {
         if (form == GemmForm::NT)
           packBTransposed(j0, k0, nc, kc);
@@ -351,7 +361,7 @@ void AmxGemmEmitter::emit(const GemmOperands &operands) {
           stride = b.select(whole, b.mul(o.lhs.stride, 2), stride);
         }
         b.loop(nc, kBlock, [&](Value jr) {
-          Value panel = b.at(o.packedB, b.mul(jr, blocking.blockK), bf16);
+          Value panel = panelAt(jr, depth);
           b.loop(mc, kBlock, [&](Value ir) {
             Value c = b.at(o.out.base, b.add(b.mul(b.add(i0, ir), o.out.stride),
                                              b.add(j0, jr)));
@@ -365,22 +375,25 @@ void AmxGemmEmitter::emit(const GemmOperands &operands) {
   });
 }
 
-GemmBlocking cpu::amxBlocking(GemmForm form) {
+bool cpu::amxKeepsPacked(int64_t n, int64_t k) {
+  return llvm::alignTo(n, kBlock) * llvm::alignTo(k, kDepth) <= kPackedB;
+}
+
+GemmBlocking cpu::amxBlocking() {
   GemmBlocking blocking;
   blocking.tileM = kBlock;
   blocking.tileN = kBlock;
   blocking.blockM = 256;
   blocking.blockN = 256;
-  // A transposed is packed whole, so it shares the second cache with B.
-  blocking.blockK = form == GemmForm::TN ? 512 : 1024;
+  blocking.blockK = 1024;
   blocking.bytesA =
       2 * blocking.blockM * (blocking.blockK + kDepth) + 4 * kBlock * kBlock;
-  blocking.bytesB = 2 * blocking.blockN * blocking.blockK;
+  blocking.bytesB = 2 * kPackedB;
   return blocking;
 }
 
 void cpu::emitAmxGemm(SimdBuilder &b, GemmForm form,
                       const GemmOperands &operands) {
-  GemmBlocking blocking = amxBlocking(form);
+  GemmBlocking blocking = amxBlocking();
   AmxGemmEmitter(b, form, blocking).emit(operands);
 }

@@ -23,7 +23,9 @@ struct GemmOperands {
   mlir::Value m, n, k, accumulate, reuse, packedA, packedB;
 };
 
-GemmBlocking amxBlocking(GemmForm form);
+GemmBlocking amxBlocking();
+/// Whether all of a B of n columns and k rows stays packed after a product.
+bool amxKeepsPacked(int64_t n, int64_t k);
 void emitAmxGemm(SimdBuilder &b, GemmForm form, const GemmOperands &operands);
 
 } // namespace qwen::cpu

@@ -66,14 +66,14 @@ static Blocking blockingFor(const CpuTarget &target) {
 static int64_t packedABytes(const CpuTarget &target) {
   int64_t bytes = blockingFor(target).bytesA();
   if (target.hasAmx())
-    bytes = std::max(bytes, amxBlocking(GemmForm::NT).bytesA);
+    bytes = std::max(bytes, amxBlocking().bytesA);
   return llvm::alignTo(bytes, 64);
 }
 
 int64_t cpu::gemmPackedBytes(const CpuTarget &target) {
   int64_t bytes = blockingFor(target).bytesB();
   if (target.hasAmx())
-    bytes = std::max(bytes, amxBlocking(GemmForm::NT).bytesB);
+    bytes = std::max(bytes, amxBlocking().bytesB);
   return llvm::alignTo(bytes, 64);
 }
 
@@ -86,10 +86,12 @@ static bool usesAmx(const GemmKind &kind, const CpuTarget &target) {
   return target.hasAmx() && kind.lhs.isBF16() && kind.rhs.isBF16();
 }
 
-GemmLimits cpu::gemmReuseLimits(const GemmKind &kind, const CpuTarget &target) {
+bool cpu::gemmKeepsPacked(const GemmKind &kind, const CpuTarget &target,
+                          int64_t n, int64_t k) {
   if (usesAmx(kind, target))
-    return {amxBlocking(kind.form).blockN, amxBlocking(kind.form).blockK};
-  return {blockingFor(target).blockN, blockingFor(target).blockK};
+    return amxKeepsPacked(n, k);
+  Blocking blocking = blockingFor(target);
+  return n <= blocking.blockN && k <= blocking.blockK;
 }
 
 //===----------------------------------------------------------------------===//

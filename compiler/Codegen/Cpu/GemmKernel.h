@@ -36,11 +36,10 @@ struct Matrix {
   mlir::Value base, stride;
 };
 
-/// Largest n and k of a product whose packed B a later call can use again.
-struct GemmLimits {
-  int64_t n, k;
-};
-GemmLimits gemmReuseLimits(const GemmKind &kind, const CpuTarget &target);
+/// Whether a later call can use the packed B of a product with n columns and
+/// k products a sum again.
+bool gemmKeepsPacked(const GemmKind &kind, const CpuTarget &target, int64_t n,
+                     int64_t k);
 
 /// Bytes of scratch that a call of any kind needs: packed A, packed B.
 int64_t gemmScratchBytes(const CpuTarget &target);

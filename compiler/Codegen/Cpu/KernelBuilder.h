@@ -38,8 +38,11 @@ public:
   mlir::func::FuncOp function() { return func; }
   std::string symbol() override { return func.getSymName().str(); }
   /// The task itself, for KernelCode.
-  Task task(mlir::AffineMap units, int64_t grain) {
+  Task task(mlir::AffineMap units, mlir::AffineMap grain) {
     return {symbol(), units, grain};
+  }
+  Task task(mlir::AffineMap units, int64_t grain) {
+    return task(units, mlir::AffineMap::getConstantMap(grain, b.getContext()));
   }
 
   // The frame.

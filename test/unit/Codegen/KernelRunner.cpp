@@ -63,6 +63,13 @@ struct KernelRunner::State {
     return registry;
   }
   int64_t units(size_t task, const Launch &launch) {
+    return evaluate(code.tasks[task].units, launch);
+  }
+  int64_t grain(size_t task, const Launch &launch) {
+    return evaluate(code.tasks[task].grain, launch);
+  }
+  /// The least of the map's results.
+  int64_t evaluate(mlir::AffineMap map, const Launch &launch) {
     llvm::SmallVector<int64_t> extents = {launch.batch, launch.sequence,
                                           launch.batch * launch.sequence};
     llvm::SmallVector<mlir::Attribute> constants;
@@ -70,9 +77,12 @@ struct KernelRunner::State {
     for (int64_t extent : extents)
       constants.push_back(builder.getI64IntegerAttr(extent));
     llvm::SmallVector<mlir::Attribute> folded;
-    if (failed(code.tasks[task].units.constantFold(constants, folded)))
+    if (failed(map.constantFold(constants, folded)))
       llvm::report_fatal_error("units do not fold");
-    return mlir::cast<mlir::IntegerAttr>(folded[0]).getInt();
+    int64_t least = INT64_MAX;
+    for (mlir::Attribute value : folded)
+      least = std::min(least, mlir::cast<mlir::IntegerAttr>(value).getInt());
+    return least;
   }
   std::vector<int64_t> slots(const Launch &launch, void *workspace) {
     std::vector<int64_t> all;
@@ -167,7 +177,7 @@ void KernelRunner::run(const Launch &launch, int64_t chunk, bool reversed) {
   std::vector<int64_t> slots = state->slots(launch, workspace.data);
   for (size_t t = 0; t < state->functions.size(); ++t) {
     int64_t units = state->units(t, launch);
-    int64_t step = chunk ? chunk : state->code.tasks[t].grain;
+    int64_t step = chunk ? chunk : state->grain(t, launch);
     int64_t chunks = llvm::divideCeil(units, step);
     for (int64_t i = 0; i < chunks; ++i) {
       int64_t begin = (reversed ? chunks - 1 - i : i) * step;
@@ -188,7 +198,7 @@ void KernelRunner::runParallel(const Launch &launch, unsigned threads) {
   std::vector<int64_t> slots = state->slots(launch, workspace->data);
   for (size_t t = 0; t < state->functions.size(); ++t) {
     int64_t units = state->units(t, launch);
-    int64_t grain = state->code.tasks[t].grain;
+    int64_t grain = state->grain(t, launch);
     std::atomic<int64_t> next{0};
     auto work = [&](void *scratch) {
       for (int64_t i; (i = next.fetch_add(grain)) < units;)

@@ -18,7 +18,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOTICE = "<!-- Written by docs/generate.py: do not edit. -->\n"
 DIALECTS = [("qwen", "dialects/Qwen/QwenOps.td"), ("kernel", "dialects/Kernel/KernelOps.td"),
-            ("dist", "dialects/Dist/DistOps.td")]
+            ("dist", "dialects/Dist/HeadOps.td")]
 # In the order of the phases.
 PASSES = ["Model", "Autodiff", "Sharding", "Remat", "Fusion", "Memory", "Codegen"]
 

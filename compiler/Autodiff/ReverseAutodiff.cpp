@@ -9,6 +9,7 @@
 #include "compiler/Autodiff/Differentiate.h"
 #include "compiler/Autodiff/Passes.h"
 #include "compiler/Autodiff/SaveForBackward.h"
+#include "dialects/Dist/HeadOps.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -47,6 +48,24 @@ public:
     if (param && accumulators.count(param.getParamAttr().getAttr())) {
       Value &acc = accumulators[param.getParamAttr().getAttr()];
       acc = build(acc);
+      return;
+    }
+    // The gradient of what was padded, without the padding.
+    if (auto pad = weight.getDefiningOp<dist::PadGroupsOp>()) {
+      Location loc = weight.getLoc();
+      auto sumType = [&](Type type) {
+        bool isWide = getElementTypeOrSelf(type).isF64();
+        return RankedTensorType::get(cast<RankedTensorType>(type).getShape(),
+                                     isWide ? Type(b.getF64Type())
+                                            : Type(b.getF32Type()));
+      };
+      Value padded = build(ZerosOp::create(b, loc, sumType(weight.getType())));
+      addWeight(pad.getOperand(), [&](Value acc) -> Value {
+        Value cut =
+            dist::PadGroupsOp::create(b, loc, sumType(acc.getType()), padded,
+                                      Value(), pad.getDim(), pad.getGroups());
+        return dist::AccumulateOp::create(b, loc, acc.getType(), cut, acc);
+      });
       return;
     }
     // Not a parameter of this level: a gradient like any other.
@@ -96,6 +115,12 @@ public:
       return readable;
     if (auto param = value.getDefiningOp<GetParamOp>())
       return readable = b.clone(*param)->getResult(0);
+    if (auto pad = value.getDefiningOp<dist::PadGroupsOp>()) {
+      Value source = read(pad.getOperand());
+      return readables[value] = dist::PadGroupsOp::create(
+                 b, pad.getLoc(), pad.getType(), source, Value(), pad.getDim(),
+                 pad.getGroups());
+    }
     if (auto reshape = value.getDefiningOp<ReshapeOp>()) {
       Value source = read(reshape.getOperand());
       return readables[value] = ReshapeOp::create(b, reshape.getLoc(),

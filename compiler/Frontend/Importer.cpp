@@ -7,6 +7,7 @@
 
 #include "compiler/Frontend/Importer.h"
 
+#include "dialects/Dist/HeadOps.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -19,14 +20,52 @@ using namespace qwen;
 
 namespace {
 
+/// Zero heads that give every device of the tensor axis as many: `groups`
+/// groups of `from` query heads become groups of `to`; key heads `kvTo`.
+struct HeadPadding {
+  int64_t groups = 1, from = 0, to = 0;
+  int64_t kvFrom = 0, kvTo = 0;
+
+  bool isNeeded() const { return from != to || kvFrom != kvTo; }
+};
+
 enum class EntryKind { EvalLoss, Logits, Prefill, Decode };
+
+/// Key heads stay as they are where each has devices of its own, and their
+/// groups are padded; else key heads are padded. What needs fewer heads is
+/// taken.
+static HeadPadding padHeads(const ModelSpec &spec) {
+  HeadPadding padding;
+  auto heads = spec.dims.find("heads"), kvHeads = spec.dims.find("kv_heads");
+  auto rule = spec.rules.find("heads"), kvRule = spec.rules.find("kv_heads");
+  if (!spec.padHeads || heads == spec.dims.end() ||
+      kvHeads == spec.dims.end() || rule == spec.rules.end() ||
+      kvRule == spec.rules.end() || rule->second != kvRule->second)
+    return padding;
+  int64_t ways = 1;
+  for (const auto &[axis, size] : spec.mesh)
+    if (axis == rule->second)
+      ways = size;
+  int64_t groups = kvHeads->second.value;
+  int64_t group = heads->second.value / groups;
+  auto up = [](int64_t count, int64_t multiple) {
+    return (count + multiple - 1) / multiple * multiple;
+  };
+  int64_t kvTo = up(groups, ways);
+  if (ways % groups == 0 && groups * up(group, ways / groups) <= kvTo * group)
+    padding = {groups, group, up(group, ways / groups), groups, groups};
+  else
+    padding = {1, groups * group, kvTo * group, groups, kvTo};
+  return padding;
+}
 
 /// Builds one entry point.
 class EntryBuilder {
 public:
   EntryBuilder(OpBuilder &builder, const ModelSpec &spec, EntryKind kind,
                int64_t batch, int64_t sequence)
-      : b(builder), spec(spec), kind(kind), batch(batch), sequence(sequence),
+      : b(builder), spec(spec), padding(padHeads(spec)), kind(kind),
+        batch(batch), sequence(sequence),
         cached(kind == EntryKind::Prefill || kind == EntryKind::Decode) {
     compute =
         spec.dtype == DType::F32 ? Type(b.getF32Type()) : Type(b.getBF16Type());
@@ -56,6 +95,7 @@ private:
   }
 
   Value param(StringRef name, Location loc);
+  int64_t paddedSize(const Axis &axis) const;
   Value reshape(Value value, RankedTensorType type, Location loc);
   Value flat(Value value, Location loc);
   Value heads(Value value, const Axis &axis, Location loc);
@@ -70,6 +110,7 @@ private:
 
   OpBuilder &b;
   const ModelSpec &spec;
+  HeadPadding padding;
   EntryKind kind;
   int64_t batch, sequence;
   bool cached;
@@ -103,8 +144,31 @@ static bool sameRope(const GraphOp &a, const GraphOp &b) {
 Value EntryBuilder::param(StringRef name, Location loc) {
   if (name.empty())
     return Value();
-  return GetParamOp::create(b, loc, tensor(spec.param(name).shape(), compute),
-                            name);
+  const Param &param = spec.param(name);
+  Value value =
+      GetParamOp::create(b, loc, tensor(param.shape(), compute), name);
+  for (auto [i, axis] : llvm::enumerate(param.axes)) {
+    SmallVector<int64_t> shape(
+        cast<RankedTensorType>(value.getType()).getShape());
+    if (shape[i] == paddedSize(axis))
+      continue;
+    shape[i] = paddedSize(axis);
+    bool isKey = axis.factors.front() == "kv_heads";
+    value = dist::PadGroupsOp::create(b, loc, tensor(shape, compute), value,
+                                      Value(), param.axes.size() - 1 - i,
+                                      isKey ? 1 : padding.groups);
+  }
+  return value;
+}
+
+/// The size of an axis with the heads that padding adds.
+int64_t EntryBuilder::paddedSize(const Axis &axis) const {
+  if (padding.isNeeded() && axis.factors.front() == "heads")
+    return axis.size / (padding.groups * padding.from) * padding.groups *
+           padding.to;
+  if (padding.isNeeded() && axis.factors.front() == "kv_heads")
+    return axis.size / padding.kvFrom * padding.kvTo;
+  return axis.size;
 }
 
 Value EntryBuilder::reshape(Value value, RankedTensorType type, Location loc) {
@@ -132,8 +196,8 @@ Value EntryBuilder::flat(Value value, Location loc) {
 Value EntryBuilder::heads(Value value, const Axis &axis, Location loc) {
   auto type = cast<RankedTensorType>(value.getType());
   return reshape(value,
-                 rows({axis.sizes[0], axis.sizes[1]}, type.getElementType(),
-                      type.getDimSize(1)),
+                 rows({paddedSize(axis) / axis.sizes[1], axis.sizes[1]},
+                      type.getElementType(), type.getDimSize(1)),
                  loc);
 }
 
@@ -239,8 +303,8 @@ Value EntryBuilder::buildOp(const GraphOp &op, const Graph &graph,
     Value x = in(0);
     // Logits are not rounded.
     Type element = &op == head ? Type(b.getF32Type()) : compute;
-    return LinearOp::create(b, loc, rows({axis.size}, element, length), x,
-                            param(op.weight, loc), param(op.bias, loc));
+    return LinearOp::create(b, loc, rows({paddedSize(axis)}, element, length),
+                            x, param(op.weight, loc), param(op.bias, loc));
   }
   case OpKind::Rope: {
     Value x = heads(values[op.inputs[0]], axis, loc);
@@ -352,10 +416,12 @@ void EntryBuilder::build(StringRef name) {
   unsigned cache = 0;
   for (const GraphOp &op : spec.block.ops)
     for (unsigned i = 0; cached && op.kind == OpKind::Attention && i < 2; ++i) {
-      Argument argument = {cacheNames[cache++], entry::kCache,
-                           tensor({spec.dim("layers"), batch, op.kvHeads,
-                                   spec.inferContext, op.headDim},
-                                  compute)};
+      Argument argument = {
+          cacheNames[cache++], entry::kCache,
+          tensor({spec.dim("layers"), batch,
+                  padding.isNeeded() ? padding.kvTo : op.kvHeads,
+                  spec.inferContext, op.headDim},
+                 compute)};
       arguments.push_back(argument);
       results.push_back(argument);
     }
@@ -469,7 +535,7 @@ static ArrayAttr optimizerGroups(OpBuilder &b, const ModelSpec &spec) {
 FailureOr<OwningOpRef<ModuleOp>>
 qwen::importModel(MLIRContext &context, const ModelSpec &spec,
                   const ImportOptions &options) {
-  context.loadDialect<QwenDialect, func::FuncDialect>();
+  context.loadDialect<QwenDialect, dist::DistDialect, func::FuncDialect>();
   OpBuilder b(&context);
   Location loc = FileLineColLoc::get(
       &context, llvm::sys::path::filename(spec.model.loc.file),

@@ -59,6 +59,7 @@ static const OpEntry kTable[] = {
     {"dist.start", Root::Rowwise, Joins::Never, false, kAll, {}},
     {"dist.local_ids", Root::Rowwise, Joins::Never, false, 0, {}},
     {"dist.slice", Root::Block, Joins::Never, false, 0, {}},
+    {"dist.pad_groups", Root::Block, Joins::Never, false, kAll, {}},
     {"dist.pack", Root::Block, Joins::Never, false, 0, {}},
     {"dist.unpack", Root::Block, Joins::Never, false, 0, {}},
     {"qwen.adamw", Root::Rowwise, Joins::Never, false, kAll, kAdamW},

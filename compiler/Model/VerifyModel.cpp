@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Model/Passes.h"
-
+#include "dialects/Dist/HeadOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace qwen {
@@ -18,10 +18,10 @@ namespace qwen {
 using namespace mlir;
 using namespace qwen;
 
-/// Functions hold qwen ops only.
+/// Functions hold qwen ops only, and the padding of heads for a mesh.
 static LogicalResult verifyDialects(ModuleOp module) {
   WalkResult result = module.walk([](Operation *op) {
-    if (isa<ModuleOp, func::FuncOp, func::ReturnOp>(op) ||
+    if (isa<ModuleOp, func::FuncOp, func::ReturnOp, dist::PadGroupsOp>(op) ||
         isa_and_nonnull<QwenDialect>(op->getDialect()))
       return WalkResult::advance();
     op->emitError("expected only qwen ops in a model, got ") << op->getName();

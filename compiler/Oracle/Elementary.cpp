@@ -7,7 +7,7 @@
 
 #include "compiler/Oracle/Elementary.h"
 
-#include "dialects/Dist/DistDialect.h"
+#include "dialects/Dist/HeadOps.h"
 #include "dialects/Kernel/KernelDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -381,6 +381,23 @@ static Tensor distSlice(dist::SliceOp op, const Tensor &x,
   return result;
 }
 
+static Tensor padGroups(dist::PadGroupsOp op, Operands in) {
+  Tensor result(resultType(op));
+  const Tensor &x = *in[0];
+  int64_t start = in.size() > 1 ? in[1]->values[0] : 0;
+  int64_t dim = x.type.getRank() - 1 - op.getDim();
+  int64_t inner = strides(x.type.getShape())[dim];
+  int64_t width = x.dim(dim) / op.getGroups();
+  int64_t size = result.dim(dim) / op.getGroups();
+  for (int64_t i = 0; i < result.size(); ++i) {
+    int64_t group = i / (size * inner), j = i / inner % size + start;
+    result.values[i] = j >= 0 && j < width
+                           ? x.values[(group * width + j) * inner + i % inner]
+                           : 0;
+  }
+  return result;
+}
+
 //===----------------------------------------------------------------------===//
 // All of them
 //===----------------------------------------------------------------------===//
@@ -419,6 +436,8 @@ FailureOr<Tensor> oracle::evaluate(Operation *op, Operands in) {
     return element(x, *in[0]);
   if (auto x = dyn_cast<dist::SliceOp>(op))
     return distSlice(x, *in[0], *in[1]);
+  if (auto x = dyn_cast<dist::PadGroupsOp>(op))
+    return padGroups(x, in);
   if (auto x = dyn_cast<dist::PackOp>(op))
     return movePart(op, *in[0], x.getDim(), x.getParts(), true);
   if (auto x = dyn_cast<dist::UnpackOp>(op))

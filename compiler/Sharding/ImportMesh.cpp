@@ -7,7 +7,7 @@
 
 #include "compiler/Sharding/Mesh.h"
 #include "compiler/Sharding/Passes.h"
-#include "dialects/Dist/DistDialect.h"
+#include "dialects/Dist/HeadOps.h"
 #include "dialects/Qwen/Entry.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Remarks.h"
@@ -28,6 +28,7 @@ class ImportMesh : public qwen::impl::ImportMeshBase<ImportMesh> {
 
   LogicalResult readRules();
   LogicalResult annotate(ParamOp param);
+  void annotate(PadGroupsOp pad);
   LogicalResult annotate(func::FuncOp entry);
   Axes axesOf(StringRef logical);
   int64_t dim(StringRef name);
@@ -41,6 +42,7 @@ class ImportMesh : public qwen::impl::ImportMeshBase<ImportMesh> {
   llvm::StringMap<std::string> rules;
   DictionaryAttr dims;
   int64_t zero = 0;
+  bool padsHeads = false;
   Axes batchAxes;
 };
 } // namespace
@@ -53,6 +55,7 @@ LogicalResult ImportMesh::readRules() {
   rules.clear();
   dims = {};
   zero = 0;
+  padsHeads = false;
   auto parallel = getOperation()->getAttrOfType<DictionaryAttr>(kParallelAttr);
   if (!parallel) {
     for (StringRef logical : {"heads", "kv_heads", "ffn", "vocab"})
@@ -61,6 +64,7 @@ LogicalResult ImportMesh::readRules() {
     return success();
   }
   dims = parallel.getAs<DictionaryAttr>("dims");
+  getOperation().walk([&](PadGroupsOp) { padsHeads = true; });
   if (auto level = parallel.getAs<IntegerAttr>("zero"))
     zero = level.getInt();
   if (auto map = parallel.getAs<DictionaryAttr>("rules"))
@@ -103,7 +107,8 @@ Axes ImportMesh::splitDim(ParamOp param, StringRef product, int64_t size) {
   int64_t groups = logical == "heads" ? dim("kv_heads") : 0;
   if (groups && count % groups == 0) {
     taken = dividingPrefix(wanted, groups, axes);
-    if (numParts(taken, axes) == groups)
+    // Heads of groups that are padded are split where they are read.
+    if (numParts(taken, axes) == groups && !padsHeads)
       llvm::append_range(
           taken, dividingPrefix(ArrayRef(wanted).drop_front(taken.size()),
                                 count / groups, axes));
@@ -166,6 +171,20 @@ LogicalResult ImportMesh::annotate(ParamOp param) {
   return success();
 }
 
+/// The sub-axes of the heads that groups are not split over.
+void ImportMesh::annotate(PadGroupsOp pad) {
+  int64_t headDim = dim("head_dim");
+  if (pad.size() < pad.width() || headDim == 0)
+    return;
+  Axes wanted = axesOf("heads");
+  Axes groups = dividingPrefix(wanted, pad.getGroups(), axes);
+  Axes inGroup = dividingPrefix(ArrayRef(wanted).drop_front(groups.size()),
+                                pad.size() / headDim, axes);
+  if (!inGroup.empty())
+    pad->setAttr(kGroupAxesAttr,
+                 DenseI64ArrayAttr::get(&getContext(), inGroup));
+}
+
 static Sharding stacked(Sharding sharding) {
   sharding.dims.insert(sharding.dims.begin(), Axes());
   return sharding;
@@ -220,8 +239,6 @@ LogicalResult ImportMesh::annotate(func::FuncOp entry) {
     auto storage = entry.getArgAttrOfType<StringAttr>(i, entry::kStorage);
     hasCompute |= storage && storage.getValue() == "compute";
   }
-  Axes heads = dividingPrefix(axesOf("kv_heads"),
-                              std::max<int64_t>(dim("kv_heads"), 1), axes);
   for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes())) {
     auto tensor = cast<RankedTensorType>(type);
     DictionaryAttr attrs = entry.getArgAttrDict(i);
@@ -231,7 +248,8 @@ LogicalResult ImportMesh::annotate(func::FuncOp entry) {
       sharding = stateSharding(entry, attrs, hasCompute);
     } else if (role && role.getValue() == entry::kCache) {
       sharding.dims[1] = split;
-      sharding.dims[2] = heads;
+      sharding.dims[2] =
+          dividingPrefix(axesOf("kv_heads"), tensor.getDimSize(2), axes);
     } else if (hasBatch && tensor.getRank() && tensor.getDimSize(0) == batch) {
       sharding.dims[0] = split;
     }
@@ -270,6 +288,7 @@ void ImportMesh::runOnOperation() {
   for (auto param : module.getOps<ParamOp>())
     if (failed(annotate(param)))
       return signalPassFailure();
+  module.walk([&](PadGroupsOp pad) { annotate(pad); });
   for (auto func : module.getOps<func::FuncOp>())
     if (func->hasAttr(entry::kEntry) && failed(annotate(func)))
       return signalPassFailure();

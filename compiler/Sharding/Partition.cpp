@@ -10,6 +10,7 @@
 #include "compiler/Sharding/Passes.h"
 #include "compiler/Sharding/ReshardPlan.h"
 #include "compiler/Sharding/ShardingRules.h"
+#include "dialects/Dist/HeadOps.h"
 #include "dialects/Qwen/Entry.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -37,6 +38,7 @@ private:
   /// The argument that holds `scale` times the device's place along `axes`.
   Value placeArgument(ArrayRef<int64_t> axes, int64_t scale);
   void shiftIndices(Operation *op);
+  void placeGroups(PadGroupsOp op);
   void expand(ReshardOp op);
 
   func::FuncOp entry;
@@ -105,6 +107,30 @@ void Partitioner::shiftIndices(Operation *op) {
     }
 }
 
+/// The device's part of padded groups begins at its place in them.
+void Partitioner::placeGroups(PadGroupsOp op) {
+  std::optional<ShardingRule> rule = getShardingRule(op);
+  bool pads = op.size() > op.width();
+  unsigned groups = rule->operands[0][op.position()][0];
+  SmallVector<Axes> factors =
+      pads ? axesOfFactors(*rule, rule->results[0],
+                           getShardings(op, kResultsAttr)[0], mesh)
+           : axesOfFactors(*rule, rule->operands[0],
+                           getShardings(op, kOperandsAttr)[0], mesh);
+  const Axes &split = factors[groups + (pads ? 2 : 1)];
+  int64_t size = (pads ? op.size() : op.width()) / numParts(split, mesh);
+  b.setInsertionPoint(op);
+  Value start;
+  if (!split.empty())
+    start = placeArgument(split, pads ? size : -size);
+  auto local = PadGroupsOp::create(
+      b, op.getLoc(), op.getType(), op.getOperand(), start, op.getDim(),
+      op.getGroups() / numParts(factors[groups], mesh));
+  local->setAttr(kResultsAttr, op->getAttr(kResultsAttr));
+  op.replaceAllUsesWith(local.getResult());
+  op.erase();
+}
+
 /// Makes collectives of a reshard; types are local already.
 void Partitioner::expand(ReshardOp op) {
   Sharding from = op.getFrom().getSharding();
@@ -153,8 +179,11 @@ void Partitioner::expand(ReshardOp op) {
 LogicalResult Partitioner::run() {
   SmallVector<Operation *> ops;
   entry.walk([&](Operation *op) { ops.push_back(op); });
-  for (Operation *op : ops)
+  for (Operation *op : ops) {
     shiftIndices(op);
+    if (auto pad = dyn_cast<PadGroupsOp>(op))
+      placeGroups(pad);
+  }
   ops.clear();
   entry.walk([&](Operation *op) { ops.push_back(op); });
 

@@ -14,6 +14,7 @@
 #include "compiler/Sharding/Mesh.h"
 #include "compiler/Sharding/Passes.h"
 #include "compiler/Sharding/ShardingRules.h"
+#include "dialects/Dist/HeadOps.h"
 #include "dialects/Qwen/Entry.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -109,8 +110,9 @@ SmallVector<Axes> Propagation::splitFactors(Operation *op,
                                             const ShardingRule &rule) {
   SmallVector<Axes> factors(rule.sizes.size());
   auto isWeight = [&](unsigned i) {
+    Value operand = behindReshapes(op->getOperand(i));
     return static_cast<int>(i) == rule.accumulator ||
-           behindReshapes(op->getOperand(i)).getDefiningOp<GetParamOp>();
+           isa_and_nonnull<GetParamOp, PadGroupsOp>(operand.getDefiningOp());
   };
   for (bool weights : {true, false})
     for (unsigned i = 0; i < op->getNumOperands(); ++i) {
@@ -129,6 +131,9 @@ SmallVector<Axes> Propagation::splitFactors(Operation *op,
         if (!rule.replicated[f])
           merge(factors[f], axes, factors);
     }
+  if (auto groups = op->getAttrOfType<DenseI64ArrayAttr>(kGroupAxesAttr))
+    factors[rule.results[0][cast<PadGroupsOp>(op).position()].back()] =
+        Axes(groups.asArrayRef());
   if (rule.batch >= 0)
     if (auto batch = entry->getAttrOfType<DenseI64ArrayAttr>(kBatchAttr))
       factors[rule.batch] = Axes(batch.asArrayRef());

@@ -7,6 +7,7 @@
 
 #include "compiler/Sharding/ShardingRules.h"
 
+#include "dialects/Dist/HeadOps.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -85,6 +86,7 @@ static const Row kRows[] = {
     {"qwen.linear_cross_entropy", "*k,vk,*->,,", "vk", -1, -1, 0, 0, None},
     {"qwen.linear_cross_entropy_grad", "*k,vk,*,,vk->,*k,vk", "vk", 4, -1, 0, 0,
      None},
+    {"dist.accumulate", "*,*->*", "", 1, -1, 0, 0b1, None},
     {"dist.clear", "*->*", "", -1, -1, 0, 0b1, None},
     {"dist.row_max", "*v->*", "", -1, -1, 0, 0, Max},
     {"dist.row_sum_exp", "*v,*->*", "", -1, -1, 0, 0, None},
@@ -228,6 +230,35 @@ static std::optional<ShardingRule> reshapeRule(ReshapeOp op) {
   return rule;
 }
 
+/// Groups may be split, and the entries of the padded ones: as the mesh says
+/// where they are made, so that cutting them leaves every device its summand.
+static ShardingRule padRule(PadGroupsOp op) {
+  ShardingRule rule;
+  TensorFactors from, to;
+  for (int64_t d = 0; d < op.getType().getRank(); ++d) {
+    unsigned factor = rule.sizes.size();
+    if (d != op.position()) {
+      rule.sizes.push_back(op.getType().getDimSize(d));
+      from.push_back({factor});
+      to.push_back({factor});
+      continue;
+    }
+    for (int64_t size :
+         {static_cast<int64_t>(op.getGroups()), op.width(), op.size()})
+      rule.sizes.push_back(size);
+    from.push_back({factor, factor + 1});
+    to.push_back({factor, factor + 2});
+  }
+  rule.operands = {from};
+  rule.results = {to};
+  rule.replicated.resize(rule.sizes.size());
+  bool pads = op.size() > op.width();
+  unsigned groups = from[op.position()][0];
+  rule.replicated[groups + (pads ? 1 : 2)] = true;
+  rule.linear = {true};
+  return rule;
+}
+
 /// Positions are the same in every row of the batch unless they start
 /// elsewhere.
 static ShardingRule positionsRule(Operation *op) {
@@ -252,6 +283,8 @@ std::optional<ShardingRule> qwen::getShardingRule(Operation *op) {
     return reshapeRule(reshape);
   if (isa<PositionsOp>(op))
     return positionsRule(op);
+  if (auto pad = dyn_cast<PadGroupsOp>(op))
+    return padRule(pad);
   const Row *row = lookup(op);
   if (!row)
     return std::nullopt;

@@ -8,6 +8,7 @@
 #include "compiler/Sharding/Annotations.h"
 #include "compiler/Sharding/Mesh.h"
 #include "compiler/Sharding/Passes.h"
+#include "dialects/Dist/HeadOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace qwen {
@@ -34,6 +35,12 @@ struct SplitBlocks : public qwen::impl::SplitBlocksBase<SplitBlocks> {
 } // namespace
 
 bool SplitBlocks::isSplit(Value weight, unsigned dim) {
+  // Weights with padded heads are split further than their parameters.
+  if (auto pad = weight.getDefiningOp<PadGroupsOp>()) {
+    if (pad.position() == dim && pad->hasAttr(kGroupAxesAttr))
+      return true;
+    weight = pad.getOperand();
+  }
   auto param = weight.getDefiningOp<GetParamOp>();
   if (!param)
     return false;

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Dist/DistDialect.h"
+#include "dialects/Dist/HeadOps.h"
 
 #include "dialects/Dist/DistDialect.cpp.inc"
 
@@ -28,7 +28,14 @@ void DistDialect::initialize() {
 #define GET_OP_LIST
 #include "dialects/Dist/DistOps.cpp.inc"
       >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Dist/HeadOps.cpp.inc"
+      >();
 }
+
+#define GET_OP_CLASSES
+#include "dialects/Dist/HeadOps.cpp.inc"
 
 ShardingAttr ShardingAttr::get(MLIRContext *context, const Sharding &sharding) {
   SmallVector<Attribute> dims;

@@ -12,7 +12,9 @@
 #include "compiler/Codegen/Cpu/KernelBuilder.h"
 #include "compiler/Codegen/Cpu/Relayout.h"
 #include "compiler/Codegen/RowEval.h"
-#include "dialects/Dist/DistDialect.h"
+#include "dialects/Dist/HeadOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -31,8 +33,8 @@ struct Relayout {
 } // namespace
 
 bool cpu::isRelayout(kernel::FuncOp kernel) {
-  return blockIs<dist::SliceOp>(kernel) || blockIs<dist::PackOp>(kernel) ||
-         blockIs<dist::UnpackOp>(kernel);
+  return blockIs<dist::PadGroupsOp>(kernel) || blockIs<dist::SliceOp>(kernel) ||
+         blockIs<dist::PackOp>(kernel) || blockIs<dist::UnpackOp>(kernel);
 }
 
 static Relayout describe(kernel::FuncOp kernel) {
@@ -47,9 +49,71 @@ static Relayout describe(kernel::FuncOp kernel) {
           static_cast<int64_t>(op.getParts()), false, false};
 }
 
+/// A unit is a piece of one group: zeros, a part of the operand's group, zeros.
+static FailureOr<KernelCode>
+emitPadGroups(kernel::FuncOp kernel, const CpuTarget &target, ModuleOp module) {
+  auto op = blockOp<dist::PadGroupsOp>(kernel);
+  auto source = dyn_cast<BlockArgument>(op.getOperand());
+  if (!source)
+    return op.emitError("an operand is not an argument of the kernel");
+  RankedTensorType type = tensorOf(source);
+  if (!type.hasStaticShape())
+    return op.emitError("rows have no groups");
+  int64_t before = op.getGroups();
+  int64_t entry = type.getElementType().getIntOrFloatBitWidth() / 8;
+  for (auto [i, size] : llvm::enumerate(type.getShape())) {
+    if (static_cast<int64_t>(i) < op.position())
+      before *= size;
+    if (static_cast<int64_t>(i) > op.position())
+      entry *= size;
+  }
+  int64_t width = op.width(), size = op.size();
+  int64_t perPiece = std::max<int64_t>(1, kBlockBytes / entry);
+  int64_t pieces = llvm::divideCeil(size, perPiece);
+
+  KernelBuilder k(kernel, 0, target, module);
+  Type byte = k.b.getI8Type();
+  Value start = k.i64(0);
+  if (op.getStart()) {
+    auto index = cast<BlockArgument>(op.getStart());
+    start = k.toI64(k.load(k.b.getI32Type(), k.argument(index.getArgNumber())));
+  }
+  Value to = k.result(0), from = k.argument(source.getArgNumber());
+  k.forLoop(k.begin(), k.end(), 1, [&](Value unit) {
+    Value group = k.divI(unit, k.i64(pieces));
+    Value first = k.mulI(k.remI(unit, k.i64(pieces)), perPiece);
+    Value last = k.minI(k.addI(first, k.i64(perPiece)), k.i64(size));
+    // Entries [low, high) of the result's group are the operand's.
+    auto within = [&](Value value) {
+      return k.minI(k.maxI(value, first), last);
+    };
+    Value low = within(k.subI(k.i64(0), start));
+    Value high = k.maxI(within(k.subI(k.i64(width), start)), low);
+    Value row = k.mulI(group, size);
+    auto clear = [&](Value begin, Value end) {
+      Value place = k.pointerAt(to, byte, k.mulI(k.addI(row, begin), entry));
+      Value zero = arith::ConstantIntOp::create(k.b, k.loc, 0, 8);
+      LLVM::MemsetOp::create(k.b, k.loc, place, zero,
+                             k.mulI(k.subI(end, begin), entry),
+                             /*isVolatile=*/false);
+    };
+    clear(first, low);
+    clear(high, last);
+    Value read = k.addI(k.mulI(group, width), k.addI(low, start));
+    k.copy(k.pointerAt(to, byte, k.mulI(k.addI(row, low), entry)),
+           k.pointerAt(from, byte, k.mulI(read, entry)),
+           k.mulI(k.subI(high, low), entry));
+  });
+  return KernelCode{{k.task(constantUnits(kernel.getContext(), before * pieces),
+                            grainFor(2 * perPiece * entry))},
+                    0};
+}
+
 FailureOr<KernelCode> cpu::emitRelayout(kernel::FuncOp kernel,
                                         const CpuTarget &target,
                                         ModuleOp module) {
+  if (blockIs<dist::PadGroupsOp>(kernel))
+    return emitPadGroups(kernel, target, module);
   Relayout what = describe(kernel);
   auto source = dyn_cast<BlockArgument>(what.op->getOperand(0));
   if (!source)

@@ -12,7 +12,7 @@
 
 namespace qwen::cpu {
 
-/// Whether a kernel is dist.slice, dist.pack or dist.unpack.
+/// Whether a kernel is dist.slice, dist.pack, dist.unpack or dist.pad_groups.
 bool isRelayout(kernel::FuncOp kernel);
 mlir::FailureOr<KernelCode> emitRelayout(kernel::FuncOp kernel,
                                          const CpuTarget &target,

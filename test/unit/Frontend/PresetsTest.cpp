@@ -66,6 +66,8 @@ TEST(Presets, ParameterCounts) {
       {"gpt2-medium", 354823168, {}},
       {"gpt2-large", 774030080, {}},
       {"gpt2-xl", 1557611200, {}},
+      {"gpt2-1.3b", 1281828096, {}},
+      {"llama-3-1.5b", 1553681664, {}},
       {"nanochat", 560988160, {"dims.depth=20", "dims.vocab=65536"}},
       {"qwen25-small", 155833344, {"dims.depth=12", "dims.vocab=50304"}},
       {"qwen3-7m", 7029824, {}},

@@ -59,7 +59,9 @@ public:
                                      isWide ? Type(b.getF64Type())
                                             : Type(b.getF32Type()));
       };
-      Value padded = build(ZerosOp::create(b, loc, sumType(weight.getType())));
+      // A start of its own: sums of equal shapes are two memories.
+      Value padded = build(dist::StartOp::create(
+          b, loc, sumType(weight.getType()), read(weight)));
       addWeight(pad.getOperand(), [&](Value acc) -> Value {
         Value cut =
             dist::PadGroupsOp::create(b, loc, sumType(acc.getType()), padded,

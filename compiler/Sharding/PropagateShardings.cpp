@@ -322,7 +322,7 @@ LogicalResult Propagation::visitBlock(Block &block) {
       known[reshard.getResult()] = reshard.getTo().getSharding();
       setShardings(reshard, kOperandsAttr, known[reshard.getOperand()]);
       setShardings(reshard, kResultsAttr, known[reshard.getResult()]);
-    } else if (isa<ZerosOp>(op)) {
+    } else if (isa<ZerosOp, StartOp>(op)) {
       // The start of a sum lies as that wants it.
       Value zeros = op.getResult(0);
       bool isSum = llvm::any_of(zeros.getUses(), [](OpOperand &use) {
@@ -340,6 +340,11 @@ LogicalResult Propagation::visitBlock(Block &block) {
     }
     if (failed(done))
       return failure();
+  }
+  for (StartOp start : block.getOps<StartOp>()) {
+    // What it starts from is not read.
+    setShardings(start, kOperandsAttr, known[start.getSum()]);
+    setShardings(start, kResultsAttr, known[start.getResult()]);
   }
   // Zeros have what was found for them.
   for (ZerosOp zeros : block.getOps<ZerosOp>()) {

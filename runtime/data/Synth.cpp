@@ -28,7 +28,7 @@ public:
 
   uint64_t below(uint64_t n) { return mixKey(key, count++) % n; }
   int between(int low, int high) {
-    return low + int(below(uint64_t(high - low + 1)));
+    return low + int(below(uint64_t(high) - low + 1));
   }
   const char *of(std::initializer_list<const char *> choices) {
     return choices.begin()[below(choices.size())];

@@ -356,7 +356,7 @@ Status Trainer::resume(const std::string &checkpoint, bool acceptChanges) {
 
 CheckpointData Trainer::state() {
   const Manifest &manifest = session.manifest();
-  auto at = [&](StateKind kind) {
+  auto at = [&](const StateKind &kind) {
     return [this, kind](size_t p, int64_t layer) {
       return session.readState(kind, static_cast<int>(p), layer);
     };

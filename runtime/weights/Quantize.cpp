@@ -73,7 +73,7 @@ QRT_WIDE void packGroup(const float *group, float step, int8_t *to) {
     auto low = static_cast<int>(nearest(clamp(group[i] * inverse, -8, 7)));
     auto high = static_cast<int>(
         nearest(clamp(group[i + kGroup / 2] * inverse, -8, 7)));
-    to[i] = static_cast<int8_t>((low & 15) | (high << 4));
+    to[i] = static_cast<int8_t>((low & 15) | (high & 15) << 4);
   }
 }
 

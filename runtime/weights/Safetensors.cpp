@@ -201,7 +201,7 @@ private:
   }
 
   /// A value that only an unknown field may have.
-  std::string scalar(std::string what) {
+  std::string scalar(const std::string &what) {
     if (state == Unknown) {
       if (unknownDepth == 0)
         state = Entry;

@@ -127,12 +127,28 @@ void GpuEntryEmitter::emitLaunch(kernel::LaunchOp launch,
   }
 }
 
-/// What the module's table says of a kernel (qrt_kernel).
+/// `file.yaml:line:col` of the op that a kernel was made of; empty if unknown.
+static std::string describe(Location loc) {
+  std::string place;
+  loc->walk([&](Location part) {
+    auto file = dyn_cast<FileLineColLoc>(part);
+    if (!file)
+      return WalkResult::advance();
+    place = (file.getFilename().strref() + ":" + Twine(file.getLine()) + ":" +
+             Twine(file.getColumn()))
+                .str();
+    return WalkResult::interrupt();
+  });
+  return place;
+}
+
+/// What the module's table says of a kernel: qrt_kernel, and its location.
 static DictionaryAttr describe(Builder &b, const nvidia::Launch &launch,
                                gpu::GPUModuleOp kernels, Location loc) {
   auto function = kernels.lookupSymbol<LLVM::LLVMFuncOp>(launch.symbol);
   return b.getDictionaryAttr(
-      {b.getNamedAttr("name", b.getStringAttr(launch.symbol)),
+      {b.getNamedAttr("location", b.getStringAttr(describe(loc))),
+       b.getNamedAttr("name", b.getStringAttr(launch.symbol)),
        b.getNamedAttr("params",
                       b.getI64IntegerAttr(function.getNumArguments())),
        b.getNamedAttr("shared", b.getI64IntegerAttr(launch.sharedBytes)),

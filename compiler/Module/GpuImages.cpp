@@ -136,16 +136,21 @@ Expected<std::string> emitPtx(gpu::GPUModuleOp kernels, GpuArch arch) {
 }
 
 /// At the kernel's location, if the name is one of a kernel.
-static void report(gpu::GPUModuleOp kernels, const PtxasFinding &finding) {
+static void report(gpu::GPUModuleOp kernels, const PtxasFinding &finding,
+                   bool isError) {
   auto function = kernels.lookupSymbol<LLVM::LLVMFuncOp>(finding.kernel);
   Location loc = function ? function.getLoc() : kernels.getLoc();
-  emitWarning(loc) << "kernel " << finding.kernel << " on " << finding.arch
-                   << ": " << finding.message;
+  InFlightDiagnostic diagnostic = isError ? emitError(loc) : emitWarning(loc);
+  diagnostic << "kernel " << finding.kernel << " on " << finding.arch << ": "
+             << finding.message;
+  if (isError)
+    diagnostic << " [Q2403]";
 }
 
 Expected<std::vector<ModuleImage>> emitGpuImages(gpu::GPUModuleOp kernels,
                                                  llvm::ArrayRef<GpuArch> archs,
-                                                 unsigned threads) {
+                                                 unsigned threads,
+                                                 bool allowSlowKernels) {
   Expected<std::string> bitcode = translate(kernels);
   if (!bitcode)
     return bitcode.takeError();
@@ -187,18 +192,26 @@ Expected<std::vector<ModuleImage>> emitGpuImages(gpu::GPUModuleOp kernels,
     worker.join();
 
   std::vector<ModuleImage> images;
+  size_t findings = 0;
   for (auto [arch, work] : llvm::zip(all, works)) {
     if (!work.error.empty())
       return llvm::createStringError(work.error);
     if (work.machineCode) {
       for (const PtxasFinding &finding : work.machineCode->findings)
-        report(kernels, finding);
+        report(kernels, finding, !allowSlowKernels);
+      findings += work.machineCode->findings.size();
       images.push_back({QRT_CUBIN, arch.number, arch.isSpecific,
                         std::move(work.machineCode->bytes)});
     }
     images.push_back(
         {QRT_PTX, arch.number, arch.isSpecific, std::move(work.ptx)});
   }
+  if (findings != 0 && !allowSlowKernels)
+    return llvm::createStringError(
+        "ptxas found what makes " + std::to_string(findings) +
+        (findings == 1 ? " kernel" : " kernels") +
+        " slow; report it with the model file, and pass --allow-slow-kernels "
+        "to go on [Q2403]");
   return images;
 }
 

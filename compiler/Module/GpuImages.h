@@ -38,13 +38,13 @@ llvm::Expected<std::string> emitPtx(mlir::gpu::GPUModuleOp kernels,
 
 /// For each of `archs` machine code, if the program `ptxas` is found, and PTX;
 /// then PTX for the portable architecture. Kernels that spill registers, need a
-/// stack or lose the overlap of tensor-core instructions are reported as
-/// warnings at their locations, as are kernels that ptxas refuses, as errors.
-/// The same bytes for the same kernels and the same ptxas. The module is not
-/// changed.
+/// stack or lose the overlap of tensor-core instructions are errors at their
+/// locations (Q2403), or warnings if `allowSlowKernels`; kernels that ptxas
+/// refuses are an error (Q2402). The same bytes for the same kernels and the
+/// same ptxas. The module is not changed.
 llvm::Expected<std::vector<ModuleImage>>
 emitGpuImages(mlir::gpu::GPUModuleOp kernels, llvm::ArrayRef<GpuArch> archs,
-              unsigned threads);
+              unsigned threads, bool allowSlowKernels = false);
 
 } // namespace qwen
 

@@ -378,6 +378,7 @@ static FailureOr<json::Object> finishGpu(ModuleOp module,
   llvm::StringRef target = targetOf(module);
   ModuleVariant variant{
       target.str(), "", entrySymbols(document, target), {}, {}};
+  json::Object locations;
   for (auto kernel : table.getAsRange<DictionaryAttr>()) {
     auto number = [&](llvm::StringRef key) -> uint32_t {
       return kernel.getAs<IntegerAttr>(key).getInt();
@@ -387,10 +388,14 @@ static FailureOr<json::Object> finishGpu(ModuleOp module,
                                number("threads"), number("shared"),
                                number("params"),
                                thread ? thread.str() : std::string()});
+    auto location = kernel.getAs<StringAttr>("location");
+    if (location && !location.empty())
+      locations[variant.kernels.back().name] = location.str();
   }
   result.push_back(std::move(variant));
   return json::Object{
       {"worker_scratch_bytes", 0},
+      {"kernel_locations", std::move(locations)},
       {"variants",
        json::Array{json::Object{{"level", ""}, {"features", json::Array{}}}}}};
 }

@@ -59,6 +59,12 @@ int64_t Module::arenaBytes(int index) const {
   return it == targetInfo->arenaBytes.end() ? entry.arenaBytes : it->second;
 }
 
+std::string Module::kernelLocation(uint32_t index) const {
+  const auto &locations = targetInfo->kernelLocations;
+  auto it = locations.find(std::string_view(code->kernels[index].name));
+  return it == locations.end() ? std::string() : it->second;
+}
+
 Expected<std::shared_ptr<const Module>>
 Module::open(const std::string &path, std::string_view targetName) {
   std::shared_ptr<Module> module(new Module);

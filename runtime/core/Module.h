@@ -44,6 +44,9 @@ public:
   qrt_entry entry(int index) const { return code->entries[index]; }
   /// Kernels and images of targets that launch.
   const qrt_variant &variant() const { return *code; }
+  /// Where kernel `index` of the variant comes from, as `file.yaml:line:col`;
+  /// empty if the manifest does not say.
+  std::string kernelLocation(uint32_t index) const;
   /// The size of the arena of entry `index` on this target.
   int64_t arenaBytes(int index) const;
 

@@ -309,11 +309,9 @@ void CudaDevice::forgetOldReplays(Program &program) {
 
 std::string CudaDevice::describeKernel(uint32_t kernel) const {
   const char *name = running().variant().kernels[kernel].name;
-  const auto &locations = running().target().kernelLocations;
-  auto it = locations.find(std::string_view(name));
-  return it == locations.end()
-             ? fmt::format("kernel '{}'", name)
-             : fmt::format("kernel '{}' of {}", name, it->second);
+  std::string location = running().kernelLocation(kernel);
+  return location.empty() ? fmt::format("kernel '{}'", name)
+                          : fmt::format("kernel '{}' of {}", name, location);
 }
 
 int32_t CudaDevice::launch(uint32_t kernel, const uint32_t grid[3],

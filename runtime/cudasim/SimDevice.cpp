@@ -51,7 +51,9 @@ int32_t SimDevice::launch(uint32_t kernel, const uint32_t grid[3],
                                         "of {}",
                                         kernel, variant.num_kernels));
   Status status = simulator.launch(variant.kernels[kernel], grid, params);
-  if (!status)
+  if (!status) {
+    status.error().where = running().kernelLocation(kernel);
     return fail(QRT_E_LAUNCH, status.error());
+  }
   return QRT_E_OK;
 }

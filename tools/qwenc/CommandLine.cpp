@@ -150,6 +150,9 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
       ->type_name("ARCH")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_flag("--allow-slow-kernels", options.allowSlowKernels,
+               "of cuda: kernels that spill registers are warnings, not "
+               "errors");
   app.add_option("--cpu", options.cpu,
                  choices(known.cpus) +
                      "; native (the default): one variant for this "
@@ -239,9 +242,15 @@ ParseResult qwenc::parseCommandLine(int argc, char **argv,
         unique.push_back(name);
     *names = std::move(unique);
   }
-  if (!options.gpuArchs.empty() && !contains(options.targets, "cuda")) {
+  if (!contains(options.targets, "cuda") &&
+      (!options.gpuArchs.empty() || options.allowSlowKernels)) {
     result.error =
-        UsageError{7002, "--gpu-arch goes with --target cuda", "", {}};
+        UsageError{7002,
+                   std::string(options.gpuArchs.empty() ? "--allow-slow-kernels"
+                                                        : "--gpu-arch") +
+                       " goes with --target cuda",
+                   "",
+                   {}};
     return result;
   }
   if (options.targets.empty())

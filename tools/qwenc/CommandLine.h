@@ -32,6 +32,7 @@ struct Options {
   std::string output = "model.so";
   std::vector<std::string> targets;  // cpu if none is named
   std::vector<std::string> gpuArchs; // of cuda: sm_90a if none is named
+  bool allowSlowKernels = false;     // of cuda: spills are warnings
   std::string cpu = "native";
   Mesh mesh; // empty: as the model file says
   bool train = true, infer = true;

@@ -428,7 +428,7 @@ llvm::Error Driver::addImages(ModuleOp module, ModuleVariant &variant,
   for (const std::string &name : options.gpuArchs)
     archs.push_back(*parseGpuArch(name));
   llvm::Expected<std::vector<ModuleImage>> images =
-      emitGpuImages(kernels, archs, threads);
+      emitGpuImages(kernels, archs, threads, options.allowSlowKernels);
   if (!images)
     return images.takeError();
   variant.images = std::move(*images);

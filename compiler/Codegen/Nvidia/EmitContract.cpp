@@ -32,6 +32,9 @@ struct Contract {
   kernel::ReturnOp results;
   Type lhs, rhs;
   Stored formA, formB;
+  /// How the right operand lies in memory, and where.
+  WeightForm weights = WeightForm::Plain;
+  Value rhsMemory, steps;
   /// Sizes of the result and of the summed dimension; kDynamic: the rows.
   int64_t m, n, k;
 
@@ -47,6 +50,19 @@ struct Contract {
     return {pointer(b, operand),         type.getElementType(), columns,
             size(b, type.getDimSize(0)), b.i64(columns),        columns,
             /*isAligned=*/true};
+  }
+  GlobalMatrix rhsMatrix(KernelBuilder &b) const {
+    if (weights == WeightForm::Plain)
+      return matrix(b, rhsMemory);
+    return {pointer(b, rhsMemory),
+            rhs,
+            k,
+            size(b, n),
+            b.i64(k),
+            k,
+            /*isAligned=*/true,
+            weights,
+            steps ? pointer(b, steps) : Value()};
   }
 };
 } // namespace
@@ -64,14 +80,17 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn) {
     return fn.emitError("a contract kernel needs a product"), failure();
   c.results = cast<kernel::ReturnOp>(fn.getBody().front().getTerminator());
   Value lhs = c.product.getLhs(), rhs = c.product.getRhs();
-  if (rhs.getDefiningOp<arith::SIToFPOp>() ||
-      rhs.getDefiningOp<kernel::UnpackInt4Op>())
-    return c.product.emitError(
-               "no GPU code reads quantized weights yet: kernel ")
-               << fn.getSymName()
-               << "; compile with infer.weights=bf16 [Q2401]",
-           failure();
-  if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(rhs))
+  c.rhsMemory = rhs;
+  if (auto bytes = rhs.getDefiningOp<arith::SIToFPOp>()) {
+    c.weights = WeightForm::Int8;
+    c.rhsMemory = bytes.getIn();
+  } else if (auto packed = rhs.getDefiningOp<kernel::UnpackInt4Op>()) {
+    c.weights = WeightForm::Int4;
+    c.rhsMemory = packed.getPacked();
+    c.steps = packed.getSteps();
+  }
+  if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(c.rhsMemory) ||
+      (c.steps && !isa<BlockArgument>(c.steps)))
     return c.product.emitError("a product's operands must be in memory"),
            failure();
   c.lhs = getElementTypeOrSelf(lhs.getType());
@@ -97,6 +116,12 @@ static FailureOr<Contract> analyze(kernel::FuncOp fn) {
     return c.product.emitError("no GPU code for the product \"") << spec << '"',
            failure();
   }
+  if (c.weights != WeightForm::Plain &&
+      (c.formA != Stored::ByRows || c.formB != Stored::ByRows))
+    return c.product.emitError("no GPU code for packed weights in the product "
+                               "\"")
+               << spec << '"',
+           failure();
   return c;
 }
 
@@ -142,8 +167,8 @@ static FailureOr<Launch> emitTiles(const Contract &c, int64_t index,
   Value row = k.mulI(k.divI(k.block(), k.i64(tilesN)), shape.m);
   Value column = k.mulI(k.remI(k.block(), k.i64(tilesN)), shape.n);
   Value m = c.size(k, c.m), n = k.i64(c.n);
-  Sums sums = product.run(c.matrix(k, op.getLhs()), c.matrix(k, op.getRhs()),
-                          row, column, c.size(k, c.k), zeroSums(k, shape));
+  Sums sums = product.run(c.matrix(k, op.getLhs()), c.rhsMatrix(k), row, column,
+                          c.size(k, c.k), zeroSums(k, shape));
 
   TilePlaces places(k, shape);
   bool isPaired = c.n % 2 == 0;
@@ -183,35 +208,67 @@ static FailureOr<Launch> emitTiles(const Contract &c, int64_t index,
   return k.launch(grid, {}, isForMany ? isTaken : AffineMap());
 }
 
-/// Sums of `rows` rows of lhs with the column's row of rhs, by one warp.
-static SmallVector<Value> emitDots(KernelBuilder &k, const Contract &c,
-                                   Value column, int64_t rows) {
-  kernel::ContractOp op = c.product;
-  Value x = c.pointer(k, op.getLhs()), w = c.pointer(k, op.getRhs());
+/// Columns of the weight that a lane takes at once.
+static int64_t dotLanes(const Contract &c) {
+  if (c.weights == WeightForm::Int4)
+    return kInt4Group;
+  if (c.weights == WeightForm::Int8)
+    return int8Lanes(c.k);
   int64_t bytes = std::max(elementBytes(c.lhs), elementBytes(c.rhs));
   int64_t lanes = kAccessBytes / bytes;
   while (c.k % lanes != 0)
     lanes /= 2;
+  return lanes;
+}
+
+/// The weight's numbers from element `offset` on, those of int4 before their
+/// step.
+static SmallVector<Value> loadWeights(KernelBuilder &k, const Contract &c,
+                                      Value offset, int64_t lanes) {
+  Value w = c.pointer(k, c.rhsMemory);
+  if (c.weights == WeightForm::Int8)
+    return loadInt8(k, w, offset, lanes);
+  if (c.weights == WeightForm::Int4)
+    return loadInt4(k, w, k.divI(offset, k.i64(kInt4Group)));
+  Value all = k.loadF32(c.rhs, lanes, w, offset);
+  SmallVector<Value> numbers;
+  for (int64_t i = 0; i < lanes; ++i)
+    numbers.push_back(k.extract(all, i));
+  return numbers;
+}
+
+/// Sums of `rows` rows of lhs with the column's row of rhs, by one warp.
+static SmallVector<Value> emitDots(KernelBuilder &k, const Contract &c,
+                                   Value column, int64_t rows) {
+  kernel::ContractOp op = c.product;
+  Value x = c.pointer(k, op.getLhs());
+  int64_t lanes = dotLanes(c);
   Value last = k.subI(k.rows(), k.i64(1));
   Value weights = k.mulI(column, c.k);
   SmallVector<Value> offsets;
   for (int64_t r = 0; r < rows; ++r)
     offsets.push_back(k.mulI(k.minI(k.i64(r), last), c.k));
-  SmallVector<Value> sums = k.forLoop(
-      k.mulI(k.lane(), lanes), k.i64(c.k), kWarp * lanes,
-      SmallVector<Value>(rows, k.f32(0)),
-      [&](Value at, ValueRange carried) -> SmallVector<Value> {
-        Value weight = k.loadF32(c.rhs, lanes, w, k.addI(weights, at));
-        SmallVector<Value> next;
-        for (int64_t r = 0; r < rows; ++r) {
-          Value value = k.loadF32(c.lhs, lanes, x, k.addI(offsets[r], at));
-          Value sum = carried[r];
-          for (int64_t i = 0; i < lanes; ++i)
-            sum = k.fma(k.extract(value, i), k.extract(weight, i), sum);
-          next.push_back(sum);
-        }
-        return next;
-      });
+  SmallVector<Value> sums =
+      k.forLoop(k.mulI(k.lane(), lanes), k.i64(c.k), kWarp * lanes,
+                SmallVector<Value>(rows, k.f32(0)),
+                [&](Value at, ValueRange carried) -> SmallVector<Value> {
+                  Value from = k.addI(weights, at);
+                  SmallVector<Value> weight = loadWeights(k, c, from, lanes);
+                  Value step;
+                  if (c.steps)
+                    step = loadStep(k, c.pointer(k, c.steps),
+                                    k.divI(from, k.i64(kInt4Group)));
+                  SmallVector<Value> next;
+                  for (int64_t r = 0; r < rows; ++r) {
+                    Value value =
+                        k.loadF32(c.lhs, lanes, x, k.addI(offsets[r], at));
+                    Value sum = step ? k.f32(0) : carried[r];
+                    for (int64_t i = 0; i < lanes; ++i)
+                      sum = k.fma(k.extract(value, i), weight[i], sum);
+                    next.push_back(step ? k.fma(sum, step, carried[r]) : sum);
+                  }
+                  return next;
+                });
   for (Value &sum : sums)
     sum = k.combineGroup(sum, kWarp,
                          [&](Value x, Value y) { return k.add(x, y); });

@@ -33,16 +33,6 @@ static int64_t vectorsFor(kernel::FuncOp kernel) {
   return loads <= 1 ? 4 : loads <= 3 ? 2 : 1;
 }
 
-/// The most lanes of one access: 16 bytes of the narrowest tensor.
-static int64_t flatLanes(kernel::FuncOp kernel) {
-  int64_t bytes = 8;
-  for (Type type : llvm::concat<const Type>(kernel.getArgumentTypes(),
-                                            kernel.getResultTypes()))
-    if (cast<RankedTensorType>(type).getRank() > 0)
-      bytes = std::min<int64_t>(bytes, elementBytes(type));
-  return kAccessBytes / bytes;
-}
-
 static KernelCode emitFlat(kernel::FuncOp kernel, const NvidiaTarget &target,
                            gpu::GPUModuleOp module) {
   KernelBuilder k(kernel, 0, target, module, kFlatThreads);
@@ -55,7 +45,10 @@ static KernelCode emitFlat(kernel::FuncOp kernel, const NvidiaTarget &target,
   for (Value root : roots)
     eval.hoist(root, {});
 
-  int64_t lanes = flatLanes(kernel), vectors = vectorsFor(kernel);
+  SmallVector<Type> tensors(kernel.getArgumentTypes());
+  llvm::append_range(tensors, kernel.getResultTypes());
+  int64_t lanes = flatLanes(tensors), vectors = vectorsFor(kernel);
+  int64_t whole = lanes > 1 ? lanes : 0; // 0: scalars
   int64_t stretch = kFlatThreads * lanes, chunk = stretch * vectors;
   auto store = [&](Column column, ArrayRef<Value> values) {
     for (auto [i, value] : llvm::enumerate(values))
@@ -76,7 +69,7 @@ static KernelCode emitFlat(kernel::FuncOp kernel, const NvidiaTarget &target,
   auto emitWhole = [&] {
     SmallVector<SmallVector<Value>> values;
     for (int64_t v = 0; v < vectors; ++v)
-      values.push_back(compute({at, v * stretch, 0, 0}, lanes));
+      values.push_back(compute({at, v * stretch, 0, 0}, whole));
     for (int64_t v = 0; v < vectors; ++v)
       store({at, v * stretch, 0, 0}, values[v]);
   };
@@ -88,7 +81,7 @@ static KernelCode emitFlat(kernel::FuncOp kernel, const NvidiaTarget &target,
       auto vector = [&] {
         eval.scope([&] {
           Column column{begin, 0, 0, 0};
-          store(column, compute(column, lanes));
+          store(column, compute(column, whole));
         });
       };
       auto rest = [&] {

@@ -66,11 +66,7 @@ struct Extent {
     RankedTensorType type = tensorOf(totalsOf(kernel).front().getOperand());
     size = staticElements(type);
     isDynamic = !type.hasStaticShape();
-    int64_t bytes = 8;
-    for (Type argument : kernel.getArgumentTypes())
-      if (cast<RankedTensorType>(argument).getRank() > 0)
-        bytes = std::min<int64_t>(bytes, elementBytes(argument));
-    lanes = kAccessBytes / bytes;
+    lanes = flatLanes(SmallVector<Type>(kernel.getArgumentTypes()));
   }
   int64_t perStep() const { return kThreads * lanes * kVectors; }
   int64_t perBlock() const { return perStep() * kSteps; }
@@ -130,7 +126,7 @@ static void emitBlocks(kernel::FuncOp kernel, KernelBuilder &k,
           Value column = k.addI(at, own);
           for (int64_t v = 0; v < kVectors; ++v)
             next = add(next, {column, v * kThreads * extent.lanes, 0, 0},
-                       extent.lanes);
+                       extent.lanes > 1 ? extent.lanes : 0);
         });
         return next;
       });

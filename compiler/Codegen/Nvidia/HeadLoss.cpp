@@ -1,4 +1,4 @@
-//===- HeadLoss.cpp - The head's loss on GPUs, without logits -----------===//
+//===- HeadLoss.cpp - The head's loss on GPUs ---------------------------===//
 //
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -59,12 +59,22 @@ Value HeadLoss::behindStatistics(KernelBuilder &k) const {
 Value HeadLoss::lse(KernelBuilder &k) const { return Workspace(k).lse; }
 
 int64_t HeadLoss::hidden() const { return dimOf(x, -1); }
-int64_t HeadLoss::vocabulary() const { return dimOf(weight, 0); }
+int64_t HeadLoss::vocabulary() const {
+  return weight ? dimOf(weight, 0) : dimOf(x, -1);
+}
 int64_t HeadLoss::slotColumns() const {
+  if (!weight)
+    return vocabulary();
   return llvm::alignTo(llvm::divideCeil(vocabulary(), kMostSlots), kColumns);
 }
 int64_t HeadLoss::slots() const {
   return llvm::divideCeil(vocabulary(), slotColumns());
+}
+int64_t HeadLoss::logitLanes() const {
+  int64_t lanes = kAccessBytes / elementBytes(elementOf(x));
+  while (vocabulary() % lanes != 0)
+    lanes /= 2;
+  return lanes;
 }
 Type HeadLoss::element() const {
   return StreamedProduct::commonElement(elementOf(x), elementOf(weight));
@@ -205,6 +215,67 @@ void HeadLoss::emitSlots(KernelBuilder &k) const {
   }
 }
 
+/// Blocks: rows.
+void HeadLoss::emitLogitRows(KernelBuilder &k) const {
+  Workspace workspace(k);
+  Type type = elementOf(x), i32 = k.b.getI32Type();
+  int64_t lanes = logitLanes();
+  Value row = k.block();
+  Value line =
+      k.pointerAt(operandPointer(k, x), type, k.mulI(row, vocabulary()));
+  Value wanted = target(k, row);
+  Value isFirst = k.cmpI(CmpIPredicate::eq, k.thread(), k.i64(0));
+  // The thread's maximum, denominator, and the maximum's column.
+  SmallVector<Value> found = k.forLoop(
+      k.mulI(k.thread(), lanes), k.i64(vocabulary()), kLogitThreads * lanes,
+      ValueRange{k.f32(kLowest), k.f32(0), k.i32(0)},
+      [&](Value column, ValueRange carried) -> SmallVector<Value> {
+        Value all = lanes > 1 ? k.loadF32(type, lanes, line, column)
+                              : k.widen(k.load(type, line, column));
+        Value first = arith::TruncIOp::create(k.b, k.loc, i32, column);
+        Value largest = carried[0], best = carried[2];
+        SmallVector<Value> logits;
+        for (int64_t i = 0; i < lanes; ++i) {
+          Value z = lanes > 1 ? k.extract(all, i) : all;
+          Value isBetter = k.cmpF(arith::CmpFPredicate::OGT, z, largest);
+          Value at = arith::AddIOp::create(k.b, k.loc, first, k.i32(i));
+          best = k.select(isBetter, at, best);
+          largest = k.maximum(largest, z);
+          logits.push_back(z);
+        }
+        Value isEmpty =
+            k.cmpF(arith::CmpFPredicate::OEQ, largest, k.f32(kLowest));
+        Value base = k.select(isEmpty, k.f32(0), largest);
+        Value total = k.mul(carried[1], k.exp(k.sub(carried[0], base)));
+        for (Value z : logits)
+          total = k.add(total, k.exp(k.sub(z, base)));
+        return {largest, total, best};
+      });
+  Value maximum = k.combineBlock(
+      found[0], [&](unsigned, Value x, Value y) { return k.maximum(x, y); })[0];
+  Value isEmpty = k.cmpF(arith::CmpFPredicate::OEQ, maximum, k.f32(kLowest));
+  Value base = k.select(isEmpty, k.f32(0), maximum);
+  // Of equal maxima the first column.
+  Value isBest = k.cmpF(arith::CmpFPredicate::OEQ, found[0], maximum);
+  Value column =
+      k.select(isBest, found[2], k.i32(std::numeric_limits<int32_t>::max()));
+  Value total = k.mul(found[1], k.exp(k.sub(found[0], base)));
+  SmallVector<Value> sums = k.combineBlock(
+      ValueRange{total, column}, [&](unsigned i, Value x, Value y) -> Value {
+        return i == 0 ? k.add(x, y)
+                      : Value(arith::MinSIOp::create(k.b, k.loc, x, y));
+      });
+  k.ifThen(isFirst, [&] {
+    Value at = k.mulI(row, kMostSlots);
+    k.store(maximum, workspace.maxima, at);
+    k.store(sums[0], workspace.sums, at);
+    k.store(sums[1], workspace.columns, at);
+    k.ifThen(k.cmpI(CmpIPredicate::sge, wanted, k.i64(0)), [&] {
+      k.store(k.widen(k.load(type, line, wanted)), workspace.chosen, row);
+    });
+  });
+}
+
 /// Blocks: kBlockRows rows, one a thread.
 void HeadLoss::emitRows(KernelBuilder &k) const {
   Workspace workspace(k);
@@ -266,17 +337,23 @@ void HeadLoss::emit(Value loss, Value count, Value correct,
                     function_ref<void(KernelBuilder &)> alsoLast) const {
   auto fn = op->getParentOfType<kernel::FuncOp>();
   MLIRContext *context = fn.getContext();
-  {
+  if (weight) {
     KernelBuilder k(fn, code.size(), target, module, tile().threads());
     emitSlots(k);
     code.push_back(
         k.launch(rowUnits(context, 1, kRows), blocks(context, slots())));
+  } else {
+    KernelBuilder k(fn, code.size(), target, module, kLogitThreads);
+    emitLogitRows(k);
+    code.push_back(k.launch(rowUnits(context)));
   }
   {
     KernelBuilder k(fn, code.size(), target, module, kBlockRows);
     emitRows(k);
     code.push_back(k.launch(rowUnits(context, 1, kBlockRows)));
   }
+  if (!loss && !count && !correct && !alsoLast)
+    return;
   KernelBuilder k(fn, code.size(), target, module, kBlockRows);
   Workspace workspace(k);
   Type i32 = k.b.getI32Type();

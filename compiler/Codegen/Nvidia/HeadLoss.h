@@ -1,4 +1,4 @@
-//===- HeadLoss.h - The head's loss on GPUs, without logits ---*- C++ -*-===//
+//===- HeadLoss.h - The head's loss on GPUs --------------------*- C++ -*-===//
 //
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -7,7 +7,8 @@
 //
 // The vocabulary is divided into slots. A block computes the logits of some
 // rows and a slot's columns tile by tile and keeps statistics of each row only;
-// two small kernels combine the slots and add up the rows.
+// two small kernels combine the slots and add up the rows. Of logits in memory
+// a block reads one row, all of which is one slot.
 //
 //===----------------------------------------------------------------------===//
 
@@ -25,11 +26,14 @@ struct HeadLoss {
   static constexpr int64_t kRows = 64, kColumns = 64;
   /// Rows whose losses a block adds up.
   static constexpr int64_t kBlockRows = 128;
+  /// Threads of a block that reads logits in memory.
+  static constexpr int64_t kLogitThreads = 256;
 
   /// A warp has whole rows of a tile.
   static TileShape tile() { return {kRows, kColumns, 4, 1}; }
 
   mlir::Operation *op;
+  /// Without a weight x is the logits.
   mlir::Value x, weight, targets;
   double cap;
   /// Of the square of the log-sum-exp, in the loss.
@@ -39,6 +43,9 @@ struct HeadLoss {
   int64_t vocabulary() const;
   int64_t slotColumns() const;
   int64_t slots() const;
+  /// Columns of logits in memory that one access takes: 16 bytes, if all rows
+  /// are aligned to it.
+  int64_t logitLanes() const;
   mlir::Type element() const;
 
   /// Bytes of workspace for the statistics of `rows` rows.
@@ -58,8 +65,9 @@ struct HeadLoss {
   /// The target of a row (i64) if it counts, else -1.
   mlir::Value target(KernelBuilder &k, mlir::Value row) const;
 
-  /// Appends the kernels that find loss, count and correct (scalars; count and
-  /// correct may be null) and lse. The last one calls `alsoLast` in one thread.
+  /// Appends the kernels that find loss, count and correct (scalars; may be
+  /// null) and lse. The last one calls `alsoLast` in one thread; it is left out
+  /// if it has nothing to do.
   void emit(mlir::Value loss, mlir::Value count, mlir::Value correct,
             const NvidiaTarget &target, mlir::gpu::GPUModuleOp module,
             KernelCode &code,
@@ -68,6 +76,7 @@ struct HeadLoss {
 private:
   struct Workspace;
   void emitSlots(KernelBuilder &k) const;
+  void emitLogitRows(KernelBuilder &k) const;
   void emitRows(KernelBuilder &k) const;
 };
 

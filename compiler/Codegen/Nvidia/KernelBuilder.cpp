@@ -19,6 +19,14 @@ using namespace qwen::nvidia;
 // Frame
 //===----------------------------------------------------------------------===//
 
+int64_t nvidia::alignmentOf(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  if (!tensor.hasStaticShape())
+    return kAccessBytes;
+  int64_t bytes = tensor.getNumElements() * elementBytes(tensor);
+  return std::min<int64_t>(kAccessBytes, bytes & -bytes);
+}
+
 KernelBuilder::KernelBuilder(kernel::FuncOp kernel, int64_t index,
                              const NvidiaTarget &target,
                              gpu::GPUModuleOp module, int64_t threads)
@@ -27,12 +35,14 @@ KernelBuilder::KernelBuilder(kernel::FuncOp kernel, int64_t index,
       approximate(!target.precise && roundsTo16Bits(kernel)) {
   b.setInsertionPointToEnd(module.getBody());
   Type pointer = LLVM::LLVMPointerType::get(b.getContext(), kGlobal);
-  SmallVector<Type> types(kernel.getNumArguments(), pointer);
-  for (unsigned i = 0, e = kernel.getNumResults(); i != e; ++i)
+  SmallVector<int64_t> alignments;
+  for (Type type : kernel.getArgumentTypes())
+    alignments.push_back(alignmentOf(type));
+  for (auto [i, type] : llvm::enumerate(kernel.getResultTypes()))
     if (kernel.getInplaceArgument(i) < 0)
-      types.push_back(pointer);
-  size_t pointers = types.size() + 1;
-  types.push_back(pointer); // workspace
+      alignments.push_back(alignmentOf(type));
+  alignments.push_back(kAccessBytes); // workspace
+  SmallVector<Type> types(alignments.size(), pointer);
   types.append(3, b.getI64Type());
   func = LLVM::LLVMFuncOp::create(
       b, loc, (kernel.getSymName() + "$" + Twine(index)).str(),
@@ -56,11 +66,11 @@ KernelBuilder::KernelBuilder(kernel::FuncOp kernel, int64_t index,
     results.push_back(inPlace < 0 ? entry->getArgument(next++)
                                   : arguments[inPlace]);
   }
-  for (size_t i = 0; i < pointers; ++i) {
+  for (auto [i, alignment] : llvm::enumerate(alignments)) {
     func.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(),
                     b.getUnitAttr());
     func.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(),
-                    b.getI64IntegerAttr(kAccessBytes));
+                    b.getI64IntegerAttr(alignment));
     if (i < arguments.size() && !written.contains(i))
       func.setArgAttr(i, LLVM::LLVMDialect::getReadonlyAttrName(),
                       b.getUnitAttr());
@@ -80,6 +90,11 @@ KernelBuilder::KernelBuilder(kernel::FuncOp kernel, int64_t index,
   blockId[2] = number(NVVM::BlockIdZOp::create(b, loc, i32));
   laneId = remI(threadId, i64(kWarp));
   warpId = divI(threadId, i64(kWarp));
+}
+
+void KernelBuilder::takesRegisters() {
+  func->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                b.getI32IntegerAttr(1));
 }
 
 Value KernelBuilder::lane() { return laneId; }

@@ -29,6 +29,11 @@ inline constexpr unsigned kGlobal = 1, kShared = 3;
 /// The symbol of the block's dynamic shared memory.
 inline constexpr llvm::StringLiteral kSharedSymbol = "shared";
 
+/// What the memory of a kernel's operand or result is aligned to, at most
+/// kAccessBytes. The layers of a parameter lie one behind the other, each where
+/// the one before ends; only tensors of a static shape are parameters.
+int64_t alignmentOf(mlir::Type tensor);
+
 class KernelBuilder final : public ElementBuilder {
 public:
   /// Creates GPU kernel `index` of `kernel` in `module`, for blocks of
@@ -47,6 +52,10 @@ public:
 
   // The frame.
   Value argument(unsigned index) override { return arguments[index]; }
+  /// The kernel may have all registers that one block can. Where nobody says
+  /// how many blocks of a kernel shall run together, ptxas decides, and rather
+  /// spills a few registers than start one block less.
+  void takesRegisters();
   /// A result in place is its argument.
   Value result(unsigned index) override { return results[index]; }
   Value workspace() { return workspacePointer; }

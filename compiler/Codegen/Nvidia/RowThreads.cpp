@@ -57,6 +57,19 @@ int64_t nvidia::lanesFor(kernel::FuncOp kernel, ArrayRef<int64_t> rows,
   return lanes;
 }
 
+int64_t nvidia::flatLanes(ArrayRef<Type> tensors) {
+  int64_t lanes = kAccessBytes;
+  for (Type type : tensors)
+    if (cast<RankedTensorType>(type).getRank() > 0)
+      lanes = std::min<int64_t>(lanes, kAccessBytes / elementBytes(type));
+  for (Type type : tensors)
+    if (auto tensor = cast<RankedTensorType>(type);
+        tensor.getRank() > 0 && tensor.hasStaticShape())
+      while (tensor.getNumElements() % lanes != 0)
+        lanes /= 2;
+  return lanes;
+}
+
 FailureOr<RowLayout> nvidia::layoutOf(kernel::FuncOp kernel,
                                       const RowForm &form) {
   // All places where a segment of columns begins or ends, and the widest row.

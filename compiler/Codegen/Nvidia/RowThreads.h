@@ -37,6 +37,11 @@ mlir::FailureOr<RowLayout> layoutOf(kernel::FuncOp kernel, const RowForm &form);
 int64_t lanesFor(kernel::FuncOp kernel, llvm::ArrayRef<int64_t> rows,
                  llvm::ArrayRef<int64_t> edges);
 
+/// The most lanes of accesses that go through all elements of tensors, which
+/// have one shape: 16 bytes of the narrowest, and aligned in tensors that are
+/// aligned to their size only. Scalars do not count.
+int64_t flatLanes(llvm::ArrayRef<mlir::Type> tensors);
+
 class RowThreads : public RowEval {
 public:
   RowThreads(KernelBuilder &builder, kernel::FuncOp kernel, bool flat = false)

@@ -8,6 +8,7 @@
 #include "compiler/Codegen/Nvidia/TileProduct.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -55,8 +56,51 @@ static Value both(KernelBuilder &k, Value x, Value y) {
   return arith::AndIOp::create(k.b, k.loc, x, y);
 }
 
+void SharedMatrix::unpackFrom(KernelBuilder &k, const GlobalMatrix &source,
+                              Value row, Value column) const {
+  bool isInt4 = source.form == WeightForm::Int4;
+  int64_t unit = isInt4
+                     ? kInt4Group
+                     : std::min(int8Lanes(source.stride), int8Lanes(columns));
+  assert(columns % unit == 0);
+  int64_t perRow = columns / unit;
+  // Of a unit what one store takes.
+  int64_t lanes = std::min(unit, kAccessBytes / elementBytes(element));
+  k.forLoop(k.thread(), k.i64(rows * perRow), k.threads(), [&](Value item) {
+    Value r = k.divI(item, k.i64(perRow));
+    Value c = k.mulI(k.remI(item, k.i64(perRow)), unit);
+    Value fromRow = k.addI(row, r), fromColumn = k.addI(column, c);
+    Value inside = both(k, k.cmpI(CmpIPredicate::slt, fromRow, source.rows),
+                        k.cmpI(CmpIPredicate::slt, fromColumn, source.columns));
+    SmallVector<Value> numbers = k.ifElse(
+        inside,
+        [&] {
+          Value offset = k.addI(k.mulI(fromRow, source.stride), fromColumn);
+          if (!isInt4)
+            return loadInt8(k, source.pointer, offset, unit);
+          Value group = k.divI(offset, k.i64(unit));
+          SmallVector<Value> result = loadInt4(k, source.pointer, group);
+          Value step = loadStep(k, source.steps, group);
+          for (Value &number : result)
+            number = k.mul(number, step);
+          return result;
+        },
+        [&] { return SmallVector<Value>(unit, k.f32(0)); });
+    for (int64_t i = 0; i < unit; i += lanes) {
+      Value part = numbers[i];
+      if (lanes > 1)
+        part = vector::FromElementsOp::create(
+            k.b, k.loc, k.vectorType(k.f32(), lanes),
+            ArrayRef(numbers).slice(i, lanes));
+      k.store(k.narrow(part, element), at(k, r, k.addI(c, i)));
+    }
+  });
+}
+
 void SharedMatrix::copyFrom(KernelBuilder &k, const GlobalMatrix &source,
                             Value row, Value column) const {
+  if (source.form != WeightForm::Plain)
+    return unpackFrom(k, source, row, column);
   int64_t size = elementBytes(source.element);
   int64_t lanes = kAccessBytes / size;
   // Whole units or nothing: the row begins and ends at multiples of 16 bytes.
@@ -138,6 +182,7 @@ Value TilePlaces::column(int64_t fragment, int64_t odd) const {
 }
 
 Sums nvidia::zeroSums(KernelBuilder &k, const TileShape &shape) {
+  k.takesRegisters();
   return Sums(shape.sums(), k.f32(0));
 }
 

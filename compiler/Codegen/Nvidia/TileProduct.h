@@ -21,7 +21,7 @@
 #ifndef QWEN_COMPILER_CODEGEN_NVIDIA_TILEPRODUCT_H
 #define QWEN_COMPILER_CODEGEN_NVIDIA_TILEPRODUCT_H
 
-#include "compiler/Codegen/Nvidia/KernelBuilder.h"
+#include "compiler/Codegen/Nvidia/PackedWeights.h"
 
 namespace qwen::nvidia {
 
@@ -61,6 +61,9 @@ struct GlobalMatrix {
   int64_t staticColumns = 0;
   /// All rows begin at multiples of 16 bytes.
   bool isAligned = false;
+  /// Packed forms become `element` on their way; `steps` are those of int4.
+  WeightForm form = WeightForm::Plain;
+  mlir::Value steps;
 };
 
 /// A matrix of `rows` x `columns` elements of f32 or bf16 in shared memory.
@@ -90,6 +93,8 @@ public:
 
 private:
   int64_t pitch() const; // bytes
+  void unpackFrom(KernelBuilder &k, const GlobalMatrix &source, mlir::Value row,
+                  mlir::Value column) const;
   mlir::Value base;
 };
 
@@ -116,7 +121,7 @@ private:
   mlir::Value firstRow, firstColumn;
 };
 
-/// Zeros.
+/// Zeros. The kernel takes the registers that a tile needs.
 Sums zeroSums(KernelBuilder &k, const TileShape &shape);
 
 /// How an operand lies in shared memory.

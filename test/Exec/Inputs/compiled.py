@@ -4,7 +4,7 @@
 """Compiles models of random small dims and compares what the machine code gives
 with what the oracle gives.
 
-    compiled.py MODELS --count N --seed S --work DIR [--cpu LEVEL]
+    compiled.py MODELS --count N --seed S --work DIR [--cpu LEVEL | --device cuda-sim]
 
 Loss, gradients and logits, the last at fewer rows and shorter ones too than the
 module was compiled for; rows hold several documents or are given none. Differences are relative to the largest element: the order
@@ -110,9 +110,9 @@ def difference(expected, actual, least):
     return worst / largest
 
 
-def check(command, dtype, rng, work, cpu):
+def check(command, dtype, rng, work, cpu, device):
     so = os.path.join(work, "model.so")
-    run(command + [f"--cpu={cpu}", "-o", so])
+    run(command + [f"--cpu={cpu}", f"--target={device}", "-o", so])
     manifest = json.loads(run(["qwen-rt", "inspect", so, "--json"]))
     train = manifest["defaults"]["train"]
     batch, sequence = train["batch"], train["sequence"]
@@ -164,7 +164,8 @@ def check(command, dtype, rng, work, cpu):
         run(["qwen-exec", "--function=micro_step", f"--inputs={oracle}"], module)
     )
     out = os.path.join(work, "out.safetensors")
-    machine = ["qwen-rt", "run", so, "--weights", weights, "--inputs", inputs]
+    machine = ["qwen-rt", "run", so, "--device", device, "--weights", weights,
+               "--inputs", inputs]
     run(machine + ["--entry", "loss_and_grad", "-o", out])
     got = read_safetensors(out)
     # Deep models amplify the roundings of bf16: a coarse check beside f32.
@@ -230,6 +231,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", required=True)
     parser.add_argument("--cpu", default="native")
+    parser.add_argument("--device", default="cpu", help="and target")
     parser.add_argument("--family", help="this one only")
     args = parser.parse_args()
     os.makedirs(args.work, exist_ok=True)
@@ -240,7 +242,7 @@ def main():
         dtype = sets[-1].split("=")[-1]
         command = ["qwenc", model_file(args.models, family), *sets]
         try:
-            largest = check(command, dtype, rng, args.work, args.cpu)
+            largest = check(command, dtype, rng, args.work, args.cpu, args.device)
             print(f"{family} {dtype}: relative difference {largest:.1e}", flush=True)
         except RuntimeError as error:
             failures += 1

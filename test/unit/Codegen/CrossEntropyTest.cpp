@@ -252,13 +252,11 @@ static void checkLogits(const Case &c, const TestTarget &target) {
 
 TEST(CrossEntropy, LogitsInMemory) {
   for (const TestTarget &target : runnableTargets()) {
-    // GPUs have no kernel for it.
-    if (target.isGpu())
-      continue;
     checkLogits({1, 0, 3, 0, false}, target);
     checkLogits({7, 0, 50, 0, false}, target);
     checkLogits({130, 0, 1237, 0, false, 0.125}, target);
     checkLogits({66, 0, 700, 0, true, 0.0625}, target);
+    checkLogits({3, 0, 4104, 0, true}, target);
   }
 }
 

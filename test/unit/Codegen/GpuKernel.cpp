@@ -11,7 +11,7 @@
 
 #include "gtest/gtest.h"
 
-#include "compiler/Codegen/Nvidia/NvidiaKernels.h"
+#include "compiler/Codegen/Nvidia/KernelBuilder.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/IR/Builders.h"
 #include "test/unit/Codegen/SimModule.h"
@@ -21,13 +21,14 @@ using namespace qwen;
 using namespace qwen::testing;
 
 namespace {
-/// Memory of the device between guards, aligned to 16 bytes and not to more.
+/// Memory of the device between guards, aligned to `alignment` (at most 16
+/// bytes) and not to more.
 class DeviceMemory {
 public:
-  explicit DeviceMemory(int64_t bytes)
+  DeviceMemory(int64_t bytes, int64_t alignment)
       : bytes(bytes), storage(bytes + 2 * kGuard + 32, kPattern) {
     auto address = reinterpret_cast<uintptr_t>(storage.data()) + kGuard;
-    base = storage.data() + kGuard + (-address & 31) + 16;
+    base = storage.data() + kGuard + (-address & 31) + alignment;
     std::memset(base, 0xff, bytes);
   }
   char *data() { return base; }
@@ -61,6 +62,7 @@ struct GpuKernel::State {
   struct Operand {
     SmallVector<int64_t> shape;
     int64_t elementBytes;
+    int64_t alignment;
     bool isPerBatch;
 
     int64_t bytes(const Launch &launch) const {
@@ -107,7 +109,7 @@ GpuKernel::create(kernel::FuncOp kernel, ModuleOp module, int64_t maxRows) {
     auto tensor = cast<RankedTensorType>(type);
     int64_t bits = tensor.getElementTypeBitWidth();
     return {SmallVector<int64_t>(tensor.getShape()), (bits + 7) / 8,
-            isPerBatch};
+            nvidia::alignmentOf(type), isPerBatch};
   };
   for (Type type : kernel.getArgumentTypes())
     state.arguments.push_back(describe(type));
@@ -124,8 +126,8 @@ GpuKernel::create(kernel::FuncOp kernel, ModuleOp module, int64_t maxRows) {
 
 void GpuKernel::run(const Launch &launch, int threads) {
   std::vector<std::unique_ptr<DeviceMemory>> memory;
-  auto allocate = [&](int64_t bytes) -> DeviceMemory & {
-    memory.push_back(std::make_unique<DeviceMemory>(bytes));
+  auto allocate = [&](int64_t bytes, int64_t alignment) -> DeviceMemory & {
+    memory.push_back(std::make_unique<DeviceMemory>(bytes, alignment));
     return *memory.back();
   };
   // Parameters, in the order of the kernel's signature.
@@ -135,7 +137,7 @@ void GpuKernel::run(const Launch &launch, int threads) {
   };
   std::vector<DeviceMemory *> arguments, results;
   for (auto [i, operand] : llvm::enumerate(state->arguments)) {
-    arguments.push_back(&allocate(operand.bytes(launch)));
+    arguments.push_back(&allocate(operand.bytes(launch), operand.alignment));
     std::memcpy(arguments[i]->data(), launch.arguments[i],
                 arguments[i]->size());
     add(*arguments[i]);
@@ -145,10 +147,10 @@ void GpuKernel::run(const Launch &launch, int threads) {
       results.push_back(arguments[state->inplace[i]]);
       continue;
     }
-    results.push_back(&allocate(operand.bytes(launch)));
+    results.push_back(&allocate(operand.bytes(launch), operand.alignment));
     add(*results[i]);
   }
-  add(allocate(state->workspaceBytes));
+  add(allocate(state->workspaceBytes, nvidia::kAccessBytes));
   values.insert(values.end(), {launch.batch, launch.sequence,
                                launch.batch * launch.sequence});
   std::vector<void *> params;

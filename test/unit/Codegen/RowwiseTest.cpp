@@ -111,6 +111,14 @@ TEST(Rowwise, AddInPlaceAndCast) {
                              "\n"),
               3, 41);
   checkKernel(unary("qwen.softcap %x {cap = 3.0 : f64}", y), 1, 3);
+  // One layer of a parameter, which begins where another one ends.
+  for (const char *sizes : {"1", "36", "37x3", "700"}) {
+    std::string from = tensor(sizes, "f32"), to = tensor(sizes, "bf16");
+    checkKernel(kernelText("rowwise", "%x: " + from, to,
+                           "  %c = qwen.cast %x : " + from + " -> " + to +
+                               "\n  kernel.return %c : " + to + "\n"),
+                1, 1);
+  }
 }
 
 TEST(Rowwise, RmsNorm) {

@@ -1,3 +1,4 @@
+// REQUIRES: qwen-opt
 // RUN: qwen-opt %s --nvvm-to-host --split-input-file --verify-diagnostics
 
 llvm.func @unknown(%x: !llvm.ptr) attributes {nvvm.kernel} {

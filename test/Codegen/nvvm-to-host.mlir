@@ -1,3 +1,4 @@
+// REQUIRES: qwen-opt
 // RUN: qwen-opt %s --nvvm-to-host | FileCheck %s
 
 // CHECK-NOT: gpu.module

@@ -103,8 +103,8 @@ std::vector<PtxasFinding> qwen::readPtxasLog(StringRef log, StringRef arch) {
   return findings;
 }
 
-Expected<PtxasResult> qwen::runPtxas(StringRef program, StringRef ptx,
-                                     StringRef arch, unsigned threads) {
+static Expected<PtxasResult> assemble(StringRef program, StringRef ptx,
+                                      StringRef arch, unsigned threads) {
   TemporaryFile input, output, log;
   for (auto [file, suffix] :
        {std::pair<TemporaryFile *, StringRef>{&input, "ptx"},
@@ -142,4 +142,35 @@ Expected<PtxasResult> qwen::runPtxas(StringRef program, StringRef ptx,
   if (!bytes)
     return bytes.takeError();
   return PtxasResult{std::move(*bytes), readPtxasLog(*text, arch)};
+}
+
+std::string qwen::withBlocksAtOnce(StringRef ptx, StringRef kernel,
+                                   unsigned blocks) {
+  static constexpr StringLiteral directive = ".minnctapersm";
+  size_t entry = ptx.find((".entry " + kernel + "(").str());
+  size_t body = ptx.find("\n{", entry);
+  if (body == StringRef::npos)
+    return ptx.str();
+  StringRef head = ptx.slice(entry, body);
+  auto [before, after] = head.split(("\n" + directive + " ").str());
+  std::string text = (ptx.take_front(entry) + before).str();
+  if (blocks != 0)
+    text += ("\n" + directive + " " + Twine(blocks)).str();
+  if (size_t rest = after.find('\n'); rest != StringRef::npos)
+    text += after.substr(rest);
+  return text + ptx.substr(body).str();
+}
+
+Expected<PtxasResult> qwen::runPtxas(StringRef program, StringRef ptx,
+                                     StringRef arch, unsigned threads) {
+  Expected<PtxasResult> result = assemble(program, ptx, arch, threads);
+  std::string text = ptx.str();
+  for (unsigned blocks : {0, 1, 2, 4}) {
+    if (!result || result->findings.empty())
+      break;
+    for (const PtxasFinding &finding : result->findings)
+      text = withBlocksAtOnce(text, finding.kernel, blocks);
+    result = assemble(program, text, arch, threads);
+  }
+  return result;
 }

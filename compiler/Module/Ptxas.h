@@ -30,7 +30,15 @@ struct PtxasResult {
 /// /usr/local/cuda/bin.
 std::optional<std::string> findPtxas();
 
-/// Assembles PTX. An error [Q2402] if it is refused.
+/// PTX whose kernel asks for registers so few that `blocks` of its blocks are
+/// on a multiprocessor at once; 0: it does not ask.
+std::string withBlocksAtOnce(llvm::StringRef ptx, llvm::StringRef kernel,
+                             unsigned blocks);
+
+/// Assembles PTX. An error [Q2402] if it is refused. How many registers ptxas
+/// gives a kernel follows from how many blocks it wants side by side, and it
+/// spills a few bytes for that, or by chance where hundreds are free: a kernel
+/// with a finding is assembled again under other demands until one has none.
 llvm::Expected<PtxasResult> runPtxas(llvm::StringRef program,
                                      llvm::StringRef ptx, llvm::StringRef arch,
                                      unsigned threads);

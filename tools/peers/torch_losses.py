@@ -5,8 +5,8 @@
 repeats a run of qwen-rt with `transformers`' model in PyTorch: from the same
 weights (the model directory START), on the same batches in the same order, at the
 learning rates in the run's metrics.jsonl, with AdamW (betas 0.9 and 0.95, eps 1e-8,
-decay 0.1 of matrices) and the norm clipped at 1. MODE: f32, or bf16 (autocast over
-f32 masters). Writes OUT after every tenth step: {"losses", "validation": [[step,
+decay 0.1 of matrices) and the norm clipped at 1. MODE is eager-f32, eager-bf16,
+compiled-f32 or compiled-bf16; bf16 is autocast over f32 masters. Writes OUT after every tenth step: {"losses", "validation": [[step,
 loss]], "seconds", "threads"}; validation where the run has it, on the same batches."""
 
 import json
@@ -68,6 +68,7 @@ class Rows:
 
 def main():
     start, train, val, metrics, mode = sys.argv[1:6]
+    kind, dtype = mode.split("-")
     batch, sequence, seed = map(int, sys.argv[6:9])
     with open(metrics, encoding="utf-8") as file:
         events = [json.loads(line) for line in file]
@@ -85,10 +86,12 @@ def main():
         betas=(0.9, 0.95), eps=1e-8)
 
     def loss_of(tokens, targets):
-        with torch.autocast("cpu", torch.bfloat16, enabled=mode == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
             logits = model(input_ids=tokens).logits
         return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
+    if kind == "compiled":
+        loss_of = torch.compile(loss_of)
     rows, held_out = Rows(train, sequence), Rows(val, sequence)
     found = {"losses": [], "validation": [], "threads": torch.get_num_threads(), "mode": mode}
     begun = time.monotonic()

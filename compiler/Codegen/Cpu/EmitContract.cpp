@@ -12,16 +12,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/Emitters.h"
-#include "compiler/Codegen/Cpu/Epilogue.h"
 #include "compiler/Codegen/Cpu/GemmKernel.h"
 #include "compiler/Codegen/Cpu/PackedWeights.h"
+#include "compiler/Codegen/Epilogue.h"
 
 using namespace mlir;
 using namespace qwen;
 using namespace qwen::cpu;
 
-// Up to so many rows the weights are streamed, not packed.
-static constexpr int64_t kFewRows = 8;
 // Blocks of rows that one worker takes together at least.
 static constexpr int64_t kSharingBlocks = 4;
 // Of a block's weights, unpacked from a quantized form.
@@ -29,17 +27,10 @@ static constexpr int64_t kUnpackedBytes = 1 << 20;
 
 namespace {
 /// What the emitter needs to know about one kernel.
-struct Contract {
-  kernel::FuncOp fn;
-  kernel::ContractOp product;
-  kernel::ReturnOp results;
+struct Contract : ContractForm {
+  explicit Contract(const ContractForm &form) : ContractForm(form) {}
+
   GemmKind kind;
-  /// How the right operand lies in memory, and where.
-  WeightForm weights = WeightForm::Plain;
-  Value rhs, steps;
-  /// Sizes of the result and of the summed dimension; kDynamic: the rows.
-  int64_t m, n, k;
-  int64_t strideLhs, strideRhs;
   /// The block of one unit.
   int64_t blockM, blockN;
 
@@ -53,66 +44,15 @@ struct Contract {
       return 0;
     return llvm::alignTo(blockN * k * (kind.rhs.isF32() ? 4 : 2), 64);
   }
-  bool rowsOfResult() const { return ShapedType::isDynamic(m); }
 };
 } // namespace
 
-static int64_t dim(Value value, unsigned index) {
-  return cast<RankedTensorType>(value.getType()).getDimSize(index);
-}
-
 static FailureOr<Contract> analyze(kernel::FuncOp fn, const CpuTarget &target) {
-  Contract c;
-  c.fn = fn;
-  c.product = nullptr;
-  for (auto op : fn.getBody().getOps<kernel::ContractOp>()) {
-    if (c.product)
-      return op.emitError("a contract kernel has one product"), failure();
-    c.product = op;
-  }
-  if (!c.product)
-    return fn.emitError("a contract kernel needs a product"), failure();
-  c.results = cast<kernel::ReturnOp>(fn.getBody().front().getTerminator());
-  Value lhs = c.product.getLhs(), rhs = c.product.getRhs();
-  c.rhs = rhs;
-  if (auto bytes = rhs.getDefiningOp<arith::SIToFPOp>()) {
-    c.weights = WeightForm::Int8;
-    c.rhs = bytes.getIn();
-  } else if (auto packed = rhs.getDefiningOp<kernel::UnpackInt4Op>()) {
-    c.weights = WeightForm::Int4;
-    c.rhs = packed.getPacked();
-    c.steps = packed.getSteps();
-  }
-  if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(c.rhs))
-    return c.product.emitError("a product's operands must be in memory"),
-           failure();
-  c.kind.lhs = getElementTypeOrSelf(lhs.getType());
-  c.kind.rhs = getElementTypeOrSelf(rhs.getType());
-  for (Type type : {c.kind.lhs, c.kind.rhs})
-    if (!type.isF32() && !type.isBF16())
-      return c.product.emitError("no CPU code for products of ") << type,
-             failure();
-  c.strideLhs = dim(lhs, 1);
-  c.strideRhs = dim(rhs, 1);
-  StringRef spec = c.product.getSpec();
-  if (spec == "mk,nk->mn") {
-    c.kind.form = GemmForm::NT;
-    c.m = dim(lhs, 0), c.n = dim(rhs, 0), c.k = dim(lhs, 1);
-  } else if (spec == "mk,kn->mn") {
-    c.kind.form = GemmForm::NN;
-    c.m = dim(lhs, 0), c.n = dim(rhs, 1), c.k = dim(lhs, 1);
-  } else if (spec == "mn,mk->nk") {
-    c.kind.form = GemmForm::TN;
-    c.m = dim(lhs, 1), c.n = dim(rhs, 1), c.k = dim(lhs, 0);
-  } else {
-    return c.product.emitError("no CPU code for the product \"") << spec << '"',
-           failure();
-  }
-  if (c.weights != WeightForm::Plain && c.kind.form != GemmForm::NT)
-    return c.product.emitError("no CPU code for packed weights in the product "
-                               "\"")
-               << spec << '"',
-           failure();
+  FailureOr<ContractForm> form = ContractForm::of(fn);
+  if (failed(form))
+    return failure();
+  Contract c(*form);
+  c.kind = {c.layout, c.lhsElement, c.rhsElement};
   // Enough units for some threads, large enough to pay for packing.
   bool fast = target.hasAmx() && c.kind.lhs.isBF16() && c.kind.rhs.isBF16();
   c.blockM = 128;
@@ -161,32 +101,31 @@ static std::pair<int, bool> directResult(Contract &c) {
 
 /// Applies the epilogue to the tile and stores the results of rows [0, rows)
 /// and columns [0, columns) of a block at (row, column).
-static LogicalResult emitEpilogue(SimdBuilder &b, Contract &c,
-                                  const DenseMap<Value, Value> &pointers,
-                                  ValueRange results, Value tile, Value row0,
-                                  Value column0, Value rows, Value columns) {
-  Epilogue epilogue(b, c.product.getResult(), pointers);
+static LogicalResult emitEpilogue(SimdBuilder &b, Contract &c, Value tile,
+                                  Value row0, Value column0, Value rows,
+                                  Value columns) {
+  Value present; // the lanes that are columns of the result; null: all
+  Epilogue epilogue(b, c.product.getResult(), kLanes,
+                    [&](Type element, Value pointer, Value offset) {
+                      return b.loadV(element, b.at(pointer, offset, element),
+                                     present);
+                    });
   LogicalResult status = success();
   auto vectorAt = [&](Value i, Value j, Value mask) {
     Value row = b.add(row0, i), column = b.add(column0, j);
-    Value lanes =
-        b.loadV(b.f32(), b.at(tile, b.add(b.mul(i, c.blockN), j)), mask);
-    epilogue.moveTo(row, column, lanes, mask);
-    // All values before all stores: a result may share memory with an operand.
-    SmallVector<Value> values;
-    for (Value value : c.results.getOperands()) {
-      FailureOr<Value> lanesOf = epilogue.evaluate(value);
-      if (failed(lanesOf)) {
-        status = failure();
-        return;
-      }
-      values.push_back(*lanesOf);
+    present = mask;
+    epilogue.moveTo(
+        row, column,
+        b.loadV(b.f32(), b.at(tile, b.add(b.mul(i, c.blockN), j)), mask));
+    auto values = epilogue.evaluateAll(c.results.getOperands());
+    if (failed(values)) {
+      status = failure();
+      return;
     }
     Value offset = b.add(b.mul(row, c.n), column);
-    for (auto [value, type, base] :
-         llvm::zip(values, c.fn.getResultTypes(), results)) {
-      Type element = getElementTypeOrSelf(type);
-      b.storeV(value, element, b.at(base, offset, element), mask);
+    for (auto [i, value] : llvm::enumerate(*values)) {
+      Type element = getElementTypeOrSelf(c.fn.getResultTypes()[i]);
+      b.storeV(value, element, b.at(b.result(i), offset, element), mask);
     }
   };
   b.loop(rows, 1, [&](Value i) {
@@ -201,16 +140,15 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
   if (failed(analyzed))
     return failure();
   Contract &c = *analyzed;
-  auto [direct, accumulates] = directResult(c);
+  int direct;
+  bool accumulates;
+  std::tie(direct, accumulates) = directResult(c);
   int64_t gemmBytes = llvm::alignTo(gemmScratchBytes(target), 64);
 
   SimdBuilder b(fn, 0, target, module);
-  DenseMap<Value, Value> pointers;
-  for (auto [i, argument] : llvm::enumerate(fn.getBody().getArguments()))
-    pointers[argument] = b.argument(i);
-  SmallVector<Value> results;
-  for (unsigned i = 0; i < fn.getResultTypes().size(); ++i)
-    results.push_back(b.result(i));
+  auto pointer = [&](BlockArgument operand) {
+    return b.argument(operand.getArgNumber());
+  };
   auto size = [&](int64_t extent) {
     return ShapedType::isDynamic(extent) ? b.rows() : b.cst(extent);
   };
@@ -234,23 +172,25 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
       reuse = b.select(sameColumns, b.cst(1), b.cst(0));
     // Where the block's rows of A and columns of B begin.
     Value lhsOffset =
-        c.kind.form == GemmForm::TN ? row : b.mul(row, c.strideLhs);
+        c.kind.form == GemmForm::TN ? row : b.mul(row, c.lhsColumns());
     Value rhsOffset =
-        c.kind.form == GemmForm::NT ? b.mul(column, c.strideRhs) : column;
-    Matrix lhs = {b.at(pointers[c.product.getLhs()], lhsOffset, c.kind.lhs),
-                  b.cst(c.strideLhs)};
+        c.kind.form == GemmForm::NT ? b.mul(column, c.rhsColumns()) : column;
+    Matrix lhs = {b.at(pointer(c.lhs), lhsOffset, c.kind.lhs),
+                  b.cst(c.lhsColumns())};
     Matrix rhs;
     if (c.weights == WeightForm::Plain)
-      rhs = {b.at(pointers[c.rhs], rhsOffset, c.kind.rhs), b.cst(c.strideRhs)};
+      rhs = {b.at(pointer(c.rhs), rhsOffset, c.kind.rhs),
+             b.cst(c.rhsColumns())};
     Matrix out = {tile, b.cst(c.blockN)};
     if (direct >= 0)
-      out = {b.at(results[direct], b.add(b.mul(row, c.n), column)), b.cst(c.n)};
+      out = {b.at(b.result(direct), b.add(b.mul(row, c.n), column)),
+             b.cst(c.n)};
     GemmCall call = {c.kind,  lhs,     rhs,  out,
                      rows,    columns, k,    b.cst(accumulates),
                      scratch, {},      reuse};
     if (c.weights != WeightForm::Plain) {
-      PackedWeights packed = {c.weights, pointers[c.rhs],
-                              c.steps ? pointers[c.steps] : Value(), column};
+      PackedWeights packed = {c.weights, pointer(c.rhs),
+                              c.steps ? pointer(c.steps) : Value(), column};
       b.when(
           b.le(m, b.cst(kFewRows)),
           [&] { emitPackedGemv(b, module, call, packed); },
@@ -271,8 +211,7 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
     else
       emitGemm(b, module, call);
     if (direct < 0)
-      status = emitEpilogue(b, c, pointers, results, tile, row, column, rows,
-                            columns);
+      status = emitEpilogue(b, c, tile, row, column, rows, columns);
   });
   if (failed(status))
     return failure();

@@ -381,8 +381,6 @@ bool cpu::amxKeepsPacked(int64_t n, int64_t k) {
 
 GemmBlocking cpu::amxBlocking() {
   GemmBlocking blocking;
-  blocking.tileM = kBlock;
-  blocking.tileN = kBlock;
   blocking.blockM = 256;
   blocking.blockN = 256;
   blocking.blockK = 1024;

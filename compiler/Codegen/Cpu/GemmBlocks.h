@@ -14,7 +14,7 @@ namespace qwen::cpu {
 
 /// Sizes of the blocks in elements, and of the packed blocks in bytes.
 struct GemmBlocking {
-  int64_t tileM, tileN, blockM, blockN, blockK, bytesA, bytesB;
+  int64_t blockM, blockN, blockK, bytesA, bytesB;
 };
 
 /// The arguments of a product's function.

@@ -15,15 +15,12 @@
 #ifndef QWEN_COMPILER_CODEGEN_CPU_GEMMKERNEL_H
 #define QWEN_COMPILER_CODEGEN_CPU_GEMMKERNEL_H
 
+#include "compiler/Codegen/ContractForm.h"
 #include "compiler/Codegen/Cpu/SimdBuilder.h"
 
 namespace qwen::cpu {
 
-/// Which operand is stored transposed. C[i, j] = sum_r A(i, r) B(r, j) with
-///   NT: A(i, r) = a[i * lda + r], B(r, j) = b[j * ldb + r]
-///   NN: A(i, r) = a[i * lda + r], B(r, j) = b[r * ldb + j]
-///   TN: A(i, r) = a[r * lda + i], B(r, j) = b[r * ldb + j]
-enum class GemmForm { NT, NN, TN };
+using GemmForm = ContractForm::Layout;
 
 /// A product's static properties: they choose the function.
 struct GemmKind {

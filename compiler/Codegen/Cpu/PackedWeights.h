@@ -21,8 +21,6 @@
 
 namespace qwen::cpu {
 
-enum class WeightForm { Plain, Int8, Int4 };
-
 /// Rows of a packed weight from `row` on; `steps` are those of int4.
 struct PackedWeights {
   WeightForm form;

@@ -9,8 +9,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/Codegen/ContractForm.h"
+#include "compiler/Codegen/Epilogue.h"
 #include "compiler/Codegen/Nvidia/Emitters.h"
-#include "compiler/Codegen/Nvidia/TileEpilogue.h"
 #include "compiler/Codegen/Nvidia/TileProduct.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -19,32 +20,21 @@ using namespace qwen;
 using namespace qwen::nvidia;
 using arith::CmpIPredicate;
 
-/// Up to so many rows the weights are streamed.
-static constexpr int64_t kFewRows = 8;
 /// Threads of a block that streams, one warp for a column at a time.
 static constexpr int64_t kFewThreads = 128;
 
 namespace {
 /// What the emitter needs to know about one kernel.
-struct Contract {
-  kernel::FuncOp fn;
-  kernel::ContractOp product;
-  kernel::ReturnOp results;
-  Type lhs, rhs;
+struct Contract : ContractForm {
   Stored formA, formB;
-  /// How the right operand lies in memory, and where.
-  WeightForm weights = WeightForm::Plain;
-  Value rhsMemory, steps;
-  /// Sizes of the result and of the summed dimension; kDynamic: the rows.
-  int64_t m, n, k;
 
   Value size(KernelBuilder &b, int64_t extent) const {
     return ShapedType::isDynamic(extent) ? b.rows() : b.i64(extent);
   }
-  Value pointer(KernelBuilder &b, Value operand) const {
-    return b.argument(cast<BlockArgument>(operand).getArgNumber());
+  Value pointer(KernelBuilder &b, BlockArgument operand) const {
+    return b.argument(operand.getArgNumber());
   }
-  GlobalMatrix matrix(KernelBuilder &b, Value operand) const {
+  GlobalMatrix matrix(KernelBuilder &b, BlockArgument operand) const {
     auto type = cast<RankedTensorType>(operand.getType());
     int64_t columns = type.getDimSize(1);
     return {pointer(b, operand),         type.getElementType(), columns,
@@ -53,93 +43,36 @@ struct Contract {
   }
   GlobalMatrix rhsMatrix(KernelBuilder &b) const {
     if (weights == WeightForm::Plain)
-      return matrix(b, rhsMemory);
-    return {pointer(b, rhsMemory),
-            rhs,
-            k,
-            size(b, n),
-            b.i64(k),
-            k,
-            /*isAligned=*/true,
-            weights,
-            steps ? pointer(b, steps) : Value()};
+      return matrix(b, rhs);
+    return {
+        pointer(b, rhs),    rhsElement, k,
+        size(b, n),         b.i64(k),   k,
+        /*isAligned=*/true, weights,    steps ? pointer(b, steps) : Value()};
   }
 };
 } // namespace
 
 static FailureOr<Contract> analyze(kernel::FuncOp fn) {
-  Contract c;
-  c.fn = fn;
-  c.product = nullptr;
-  for (auto op : fn.getBody().getOps<kernel::ContractOp>()) {
-    if (c.product)
-      return op.emitError("a contract kernel has one product"), failure();
-    c.product = op;
-  }
-  if (!c.product)
-    return fn.emitError("a contract kernel needs a product"), failure();
-  c.results = cast<kernel::ReturnOp>(fn.getBody().front().getTerminator());
-  Value lhs = c.product.getLhs(), rhs = c.product.getRhs();
-  c.rhsMemory = rhs;
-  if (auto bytes = rhs.getDefiningOp<arith::SIToFPOp>()) {
-    c.weights = WeightForm::Int8;
-    c.rhsMemory = bytes.getIn();
-  } else if (auto packed = rhs.getDefiningOp<kernel::UnpackInt4Op>()) {
-    c.weights = WeightForm::Int4;
-    c.rhsMemory = packed.getPacked();
-    c.steps = packed.getSteps();
-  }
-  if (!isa<BlockArgument>(lhs) || !isa<BlockArgument>(c.rhsMemory) ||
-      (c.steps && !isa<BlockArgument>(c.steps)))
-    return c.product.emitError("a product's operands must be in memory"),
-           failure();
-  c.lhs = getElementTypeOrSelf(lhs.getType());
-  c.rhs = getElementTypeOrSelf(rhs.getType());
-  for (Type type : {c.lhs, c.rhs})
-    if (!type.isF32() && !type.isBF16())
-      return c.product.emitError("no GPU code for products of ") << type,
-             failure();
-  auto dim = [](Value value, unsigned index) {
-    return cast<RankedTensorType>(value.getType()).getDimSize(index);
+  FailureOr<ContractForm> form = ContractForm::of(fn);
+  if (failed(form))
+    return failure();
+  auto stored = [](bool isTransposed) {
+    return isTransposed ? Stored::Transposed : Stored::ByRows;
   };
-  StringRef spec = c.product.getSpec();
-  if (spec == "mk,nk->mn") {
-    c.formA = c.formB = Stored::ByRows;
-    c.m = dim(lhs, 0), c.n = dim(rhs, 0), c.k = dim(lhs, 1);
-  } else if (spec == "mk,kn->mn") {
-    c.formA = Stored::ByRows, c.formB = Stored::Transposed;
-    c.m = dim(lhs, 0), c.n = dim(rhs, 1), c.k = dim(lhs, 1);
-  } else if (spec == "mn,mk->nk") {
-    c.formA = c.formB = Stored::Transposed;
-    c.m = dim(lhs, 1), c.n = dim(rhs, 1), c.k = dim(lhs, 0);
-  } else {
-    return c.product.emitError("no GPU code for the product \"") << spec << '"',
-           failure();
-  }
-  if (c.weights != WeightForm::Plain &&
-      (c.formA != Stored::ByRows || c.formB != Stored::ByRows))
-    return c.product.emitError("no GPU code for packed weights in the product "
-                               "\"")
-               << spec << '"',
-           failure();
-  return c;
+  return Contract{*form, stored(form->layout == ContractForm::Layout::TN),
+                  stored(form->layout != ContractForm::Layout::NT)};
 }
 
 /// Stores all results at a row and `lanes` columns (0: one).
 static LogicalResult storeResults(KernelBuilder &k, const Contract &c,
-                                  TileEpilogue &epilogue, Value row,
-                                  Value column, Value sums) {
+                                  Epilogue &epilogue, Value row, Value column,
+                                  Value sums) {
   epilogue.moveTo(row, column, sums);
-  // All values before all stores: a result may share memory with an operand.
-  SmallVector<Value> values;
-  for (Value value : kernel::ReturnOp(c.results).getOperands()) {
-    FailureOr<Value> known = epilogue.evaluate(value);
-    if (failed(known))
-      return failure();
-    values.push_back(*known);
-  }
+  auto values = epilogue.evaluateAll(kernel::ReturnOp(c.results).getOperands());
+  if (failed(values))
+    return failure();
   Value offset = k.addI(k.mulI(row, c.n), column);
-  for (auto [i, value] : llvm::enumerate(values))
+  for (auto [i, value] : llvm::enumerate(*values))
     k.storeF32(value,
                getElementTypeOrSelf(kernel::FuncOp(c.fn).getResultTypes()[i]),
                k.result(i), offset);
@@ -148,7 +81,7 @@ static LogicalResult storeResults(KernelBuilder &k, const Contract &c,
 
 static TileShape shapeFor(const Contract &c) {
   // Large tiles where there are enough of them.
-  bool isLarge = c.lhs.isBF16() && c.rhs.isBF16() && c.n >= 512 &&
+  bool isLarge = c.lhsElement.isBF16() && c.rhsElement.isBF16() && c.n >= 512 &&
                  (ShapedType::isDynamic(c.m) || c.m >= 512);
   return isLarge ? TileShape{128, 128, 2, 4} : TileShape{64, 64, 2, 2};
 }
@@ -158,7 +91,7 @@ static FailureOr<Launch> emitTiles(const Contract &c, int64_t index,
                                    gpu::GPUModuleOp module, bool isForMany) {
   TileShape shape = shapeFor(c);
   KernelBuilder k(c.fn, index, target, module, shape.threads());
-  Type element = StreamedProduct::commonElement(c.lhs, c.rhs);
+  Type element = StreamedProduct::commonElement(c.lhsElement, c.rhsElement);
   StreamedProduct product(k, shape, element, c.formA, c.formB, /*depth=*/32,
                           /*stages=*/3);
   kernel::ContractOp op = c.product;
@@ -167,12 +100,12 @@ static FailureOr<Launch> emitTiles(const Contract &c, int64_t index,
   Value row = k.mulI(k.divI(k.block(), k.i64(tilesN)), shape.m);
   Value column = k.mulI(k.remI(k.block(), k.i64(tilesN)), shape.n);
   Value m = c.size(k, c.m), n = k.i64(c.n);
-  Sums sums = product.run(c.matrix(k, op.getLhs()), c.rhsMatrix(k), row, column,
+  Sums sums = product.run(c.matrix(k, c.lhs), c.rhsMatrix(k), row, column,
                           c.size(k, c.k), zeroSums(k, shape));
 
   TilePlaces places(k, shape);
   bool isPaired = c.n % 2 == 0;
-  TileEpilogue epilogue(k, op.getResult(), isPaired ? 2 : 0);
+  Epilogue epilogue(k, op.getResult(), isPaired ? 2 : 0);
   LogicalResult status = success();
   for (int64_t i = 0; i < shape.sums(); i += isPaired ? 2 : 1) {
     TileShape::Place place = shape.place(i);
@@ -214,7 +147,8 @@ static int64_t dotLanes(const Contract &c) {
     return kInt4Group;
   if (c.weights == WeightForm::Int8)
     return int8Lanes(c.k);
-  int64_t bytes = std::max(elementBytes(c.lhs), elementBytes(c.rhs));
+  int64_t bytes =
+      std::max(elementBytes(c.lhsElement), elementBytes(c.rhsElement));
   int64_t lanes = kAccessBytes / bytes;
   while (c.k % lanes != 0)
     lanes /= 2;
@@ -225,12 +159,12 @@ static int64_t dotLanes(const Contract &c) {
 /// step.
 static SmallVector<Value> loadWeights(KernelBuilder &k, const Contract &c,
                                       Value offset, int64_t lanes) {
-  Value w = c.pointer(k, c.rhsMemory);
+  Value w = c.pointer(k, c.rhs);
   if (c.weights == WeightForm::Int8)
     return loadInt8(k, w, offset, lanes);
   if (c.weights == WeightForm::Int4)
     return loadInt4(k, w, k.divI(offset, k.i64(kInt4Group)));
-  Value all = k.loadF32(c.rhs, lanes, w, offset);
+  Value all = k.loadF32(c.rhsElement, lanes, w, offset);
   SmallVector<Value> numbers;
   for (int64_t i = 0; i < lanes; ++i)
     numbers.push_back(k.extract(all, i));
@@ -240,8 +174,7 @@ static SmallVector<Value> loadWeights(KernelBuilder &k, const Contract &c,
 /// Sums of `rows` rows of lhs with the column's row of rhs, by one warp.
 static SmallVector<Value> emitDots(KernelBuilder &k, const Contract &c,
                                    Value column, int64_t rows) {
-  kernel::ContractOp op = c.product;
-  Value x = c.pointer(k, op.getLhs());
+  Value x = c.pointer(k, c.lhs);
   int64_t lanes = dotLanes(c);
   Value last = k.subI(k.rows(), k.i64(1));
   Value weights = k.mulI(column, c.k);
@@ -260,8 +193,8 @@ static SmallVector<Value> emitDots(KernelBuilder &k, const Contract &c,
                                     k.divI(from, k.i64(kInt4Group)));
                   SmallVector<Value> next;
                   for (int64_t r = 0; r < rows; ++r) {
-                    Value value =
-                        k.loadF32(c.lhs, lanes, x, k.addI(offsets[r], at));
+                    Value value = k.loadF32(c.lhsElement, lanes, x,
+                                            k.addI(offsets[r], at));
                     Value sum = step ? k.f32(0) : carried[r];
                     for (int64_t i = 0; i < lanes; ++i)
                       sum = k.fma(k.extract(value, i), weight[i], sum);
@@ -280,7 +213,7 @@ static FailureOr<Launch> emitFewRows(const Contract &c, int64_t index,
                                      gpu::GPUModuleOp module) {
   KernelBuilder k(c.fn, index, target, module, kFewThreads);
   kernel::ContractOp op = c.product;
-  TileEpilogue epilogue(k, op.getResult(), 0);
+  Epilogue epilogue(k, op.getResult(), 0);
   LogicalResult status = success();
   Value column = k.addI(k.mulI(k.block(), kFewThreads / kWarp), k.warp());
   auto emitRows = [&](int64_t rows) {

@@ -13,11 +13,10 @@
 #ifndef QWEN_COMPILER_CODEGEN_NVIDIA_PACKEDWEIGHTS_H
 #define QWEN_COMPILER_CODEGEN_NVIDIA_PACKEDWEIGHTS_H
 
+#include "compiler/Codegen/ContractForm.h"
 #include "compiler/Codegen/Nvidia/KernelBuilder.h"
 
 namespace qwen::nvidia {
-
-enum class WeightForm { Plain, Int8, Int4 };
 
 /// Columns of a group of int4, which has one step and 16 bytes.
 inline constexpr int64_t kInt4Group = 32;

@@ -63,7 +63,7 @@ struct GlobalMatrix {
   bool isAligned = false;
   /// Packed forms become `element` on their way; `steps` are those of int4.
   WeightForm form = WeightForm::Plain;
-  mlir::Value steps;
+  mlir::Value steps = {};
 };
 
 /// A matrix of `rows` x `columns` elements of f32 or bf16 in shared memory.

@@ -179,6 +179,22 @@ TEST(Ptxas, RefusalIsAnError) {
             std::string::npos);
 }
 
+TEST(Ptxas, BlocksAtOnce) {
+  std::string ptx = ".visible .entry a$0(\n)\n.maxntid 32\n{\n}\n"
+                    ".visible .entry b$0(\n)\n.maxntid 64\n"
+                    ".minnctapersm 1\n{\n}\n";
+  std::string more = withBlocksAtOnce(ptx, "a$0", 2);
+  EXPECT_EQ(more, ".visible .entry a$0(\n)\n.maxntid 32\n"
+                  ".minnctapersm 2\n{\n}\n"
+                  ".visible .entry b$0(\n)\n.maxntid 64\n"
+                  ".minnctapersm 1\n{\n}\n");
+  EXPECT_EQ(withBlocksAtOnce(more, "a$0", 0), ptx);
+  EXPECT_EQ(withBlocksAtOnce(ptx, "b$0", 0),
+            ".visible .entry a$0(\n)\n.maxntid 32\n{\n}\n"
+            ".visible .entry b$0(\n)\n.maxntid 64\n{\n}\n");
+  EXPECT_EQ(withBlocksAtOnce(ptx, "c$0", 4), ptx);
+}
+
 TEST(Ptxas, Log) {
   std::vector<PtxasFinding> findings = readPtxasLog(
       "ptxas info    : 0 bytes gmem\n"

@@ -1,23 +1,21 @@
-//===- Epilogue.cpp - Elementwise code on a tile of a product -------------===//
+//===- Epilogue.cpp - Elementwise code behind a product -------------------===//
 //
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/Codegen/Cpu/Epilogue.h"
+#include "compiler/Codegen/Epilogue.h"
 #include "dialects/Kernel/KernelDialect.h"
 
 using namespace mlir;
 using namespace qwen;
-using namespace qwen::cpu;
+using namespace qwen::codegen;
 
-void Epilogue::moveTo(Value newRow, Value newColumn, Value newLanes,
-                      Value newMask) {
+void Epilogue::moveTo(Value newRow, Value newColumn, Value newKnown) {
   row = newRow;
   column = newColumn;
-  lanes = newLanes;
-  mask = newMask;
+  known = newKnown;
   memo.clear();
 }
 
@@ -25,42 +23,57 @@ FailureOr<Value> Epilogue::evaluate(Value value) {
   return evaluate(value, {Coordinate::Row, Coordinate::Column});
 }
 
-Value Epilogue::loadArgument(Value argument, const Coordinates &at) {
+FailureOr<SmallVector<Value>> Epilogue::evaluateAll(ValueRange values) {
+  SmallVector<Value> results;
+  for (Value value : values) {
+    FailureOr<Value> result = evaluate(value);
+    if (failed(result))
+      return failure();
+    results.push_back(*result);
+  }
+  return results;
+}
+
+Value Epilogue::spread(Value scalar) {
+  return lanes ? b.splat(scalar, lanes) : scalar;
+}
+
+Value Epilogue::loadArgument(BlockArgument argument, const Coordinates &at) {
   auto type = cast<RankedTensorType>(argument.getType());
   Type element = type.getElementType();
-  Value offset = b.cst(0);
+  Value offset = b.i64(0);
   int64_t stride = 1;
-  bool isVector = false;
+  bool hasColumn = false;
   for (int64_t d = type.getRank() - 1; d >= 0; --d) {
     if (at[d] != Coordinate::Zero)
-      offset =
-          b.add(offset, b.mul(at[d] == Coordinate::Row ? row : column, stride));
-    isVector |= at[d] == Coordinate::Column;
+      offset = b.addI(offset,
+                      b.mulI(at[d] == Coordinate::Row ? row : column, stride));
+    hasColumn |= at[d] == Coordinate::Column;
     // Only the first dimension may be dynamic: its stride is known.
     if (d > 0)
       stride *= type.getDimSize(d);
   }
-  Value address = b.at(pointers.lookup(argument), offset, element);
-  if (isVector)
-    return b.loadV(element, address, mask);
-  return b.splat(b.loadF(element, address));
+  Value pointer = b.argument(argument.getArgNumber());
+  if (!hasColumn || !lanes)
+    return spread(b.widen(b.load(element, pointer, offset)));
+  if (loadLanes)
+    return loadLanes(element, pointer, offset);
+  return b.loadF32(element, lanes, pointer, offset);
 }
 
 FailureOr<Value> Epilogue::evaluate(Value value, const Coordinates &at) {
   if (value == product)
-    return lanes;
-  for (auto &[coordinates, known] : memo[value])
+    return known;
+  for (auto &[coordinates, result] : memo[value])
     if (coordinates == at)
-      return known;
+      return result;
   auto remember = [&](Value result) {
     memo[value].push_back({at, result});
     return result;
   };
   Operation *op = value.getDefiningOp();
   if (!op)
-    return remember(loadArgument(value, at));
-
-  Type element = getElementTypeOrSelf(value.getType());
+    return remember(loadArgument(cast<BlockArgument>(value), at));
   if (auto broadcast = dyn_cast<kernel::BroadcastOp>(op)) {
     auto type = cast<RankedTensorType>(broadcast.getOperand().getType());
     Coordinates inner;
@@ -73,20 +86,21 @@ FailureOr<Value> Epilogue::evaluate(Value value, const Coordinates &at) {
   }
   if (auto constant = dyn_cast<arith::ConstantOp>(op))
     if (Value scalar = b.splatConstant(constant))
-      return remember(b.splat(b.widen(scalar)));
+      return remember(spread(b.widen(scalar)));
 
   SmallVector<Value> operands;
   for (Value operand : op->getOperands()) {
-    FailureOr<Value> lanesOf = evaluate(operand, at);
-    if (failed(lanesOf))
+    FailureOr<Value> result = evaluate(operand, at);
+    if (failed(result))
       return failure();
-    operands.push_back(*lanesOf);
+    operands.push_back(*result);
   }
   // Rounding is where the body says so; widening changes nothing.
   if (isa<arith::ExtFOp>(op))
     return remember(operands[0]);
   if (isa<arith::TruncFOp>(op))
-    return remember(b.roundTo(operands[0], element));
+    return remember(
+        b.widen(b.narrow(operands[0], getElementTypeOrSelf(value.getType()))));
   Value result = b.elementwise(op, operands);
   if (!result)
     return op->emitError("not an elementwise op in a product's epilogue"),

@@ -143,7 +143,10 @@ cpu::emitContract(kernel::FuncOp fn, const CpuTarget &target, ModuleOp module) {
   int direct;
   bool accumulates;
   std::tie(direct, accumulates) = directResult(c);
-  int64_t gemmBytes = llvm::alignTo(gemmScratchBytes(target), 64);
+  int64_t gemmBytes =
+      llvm::alignTo(std::max(gemmScratchBytes(target),
+                             packedGemvScratchBytes(c.weights, c.k)),
+                    64);
 
   SimdBuilder b(fn, 0, target, module);
   auto pointer = [&](BlockArgument operand) {

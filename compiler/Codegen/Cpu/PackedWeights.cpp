@@ -13,9 +13,14 @@ using namespace mlir;
 using namespace qwen;
 using namespace qwen::cpu;
 
-// Columns of one group of int4, in as many bytes as half of them; two vectors.
+// Columns of one group of int4, in as many bytes as half of them.
 static constexpr int64_t kGroup = 32, kGroupBytes = kGroup / 2;
 static_assert(kGroupBytes == kLanes, "a group is the two halves of one load");
+// A vector of bytes of int4 as 32-bit lanes: its groups, each in some lanes of
+// eight half bytes.
+static constexpr int64_t kHalves = 8, kGroupLanes = kGroup / kHalves;
+static constexpr int64_t kVectorGroups = kLanes / kGroupLanes;
+static constexpr int64_t kVectorColumns = kVectorGroups * kGroup;
 // Rows of the weight at a time.
 static constexpr int64_t kColumns = 4;
 
@@ -27,41 +32,35 @@ static Value rowSteps(SimdBuilder &b, Value columns) {
   return b.div(columns, kGroup);
 }
 
-/// The number of each half byte (the low four bits of a lane) as f32, by a
-/// look-up in a register.
-static Value lookUp(SimdBuilder &b, Value halves) {
+/// The numbers in half byte `i` (0: the lowest) of each 32-bit lane as f32:
+/// where there is an instruction for it, by a look-up in a register.
+static Value halfBytes(SimdBuilder &b, Value lanes, int64_t i) {
+  auto splat = [&](int64_t bits) { return b.constant(lanes.getType(), bits); };
+  if (b.target.level == CpuTarget::V3) {
+    Value high = arith::ShLIOp::create(b.b, b.loc, lanes, splat(28 - 4 * i));
+    return b.widen(arith::ShRSIOp::create(b.b, b.loc, high, splat(28)));
+  }
+  // The bits above are ignored.
+  if (i > 0)
+    lanes = arith::ShRUIOp::create(b.b, b.loc, lanes, splat(4 * i));
   SmallVector<float> numbers;
-  for (int i = 0; i < 16; ++i)
-    numbers.push_back(i < 8 ? i : i - 16);
+  for (int n = 0; n < 16; ++n)
+    numbers.push_back(n < 8 ? n : n - 16);
   VectorType type = b.vec(b.f32());
   Value table = arith::ConstantOp::create(
       b.b, b.loc, DenseElementsAttr::get(type, ArrayRef<float>(numbers)));
   return LLVM::CallIntrinsicOp::create(
              b.b, b.loc, type,
              b.b.getStringAttr("llvm.x86.avx512.permvar.sf.512"),
-             {table, halves})
+             {table, lanes})
       .getResult(0);
 }
 
-/// The two halves of a group of int4 as f32, without its step.
-static std::pair<Value, Value> loadGroup(SimdBuilder &b, Value address) {
-  Type i32 = b.b.getI32Type();
-  Value packed = b.load(b.vectorType(b.b.getI8Type(), kLanes), address);
-  auto splat = [&](int64_t bits) { return b.constant(b.vec(i32), bits); };
-  if (b.target.level != CpuTarget::V3) {
-    Value low = arith::ExtUIOp::create(b.b, b.loc, b.vec(i32), packed);
-    Value high = arith::ShRUIOp::create(b.b, b.loc, low, splat(4));
-    return {lookUp(b, low), lookUp(b, high)};
-  }
-  Value lanes = arith::ExtSIOp::create(b.b, b.loc, b.vec(i32), packed);
-  Value high = arith::ShRSIOp::create(b.b, b.loc, lanes, splat(4));
-  Value low = arith::ShLIOp::create(b.b, b.loc, lanes, splat(28));
-  low = arith::ShRSIOp::create(b.b, b.loc, low, splat(28));
-  return {b.widen(low), b.widen(high)};
-}
-
 namespace {
-/// The body of a product of few rows with int4.
+/// The body of a product of few rows with int4. A vector of 64 bytes is read as
+/// 32-bit lanes; half byte i of them meets a vector of x with the same columns,
+/// which are put in that order once. A group is in four lanes of all these
+/// vectors, so its step comes after their sum.
 struct Int4Gemv {
   SimdBuilder &b;
   Type x;
@@ -69,59 +68,134 @@ struct Int4Gemv {
   Value weights, steps, k, scratch;
 
   void emit(Value m, Value n) {
+    order(m);
     Value whole = b.roundDown(n, kColumns);
     b.loop(whole, kColumns, [&](Value j) { columns(m, j, kColumns); });
     b.loop(whole, n, 1, [&](Value j) { columns(m, j, 1); });
   }
 
+  /// Floats of scratch: a row of x in order, then the steps of some rows of the
+  /// weight and what a vector reads behind them.
+  static int64_t scratchFloats(int64_t rows, int64_t k) {
+    return rows * llvm::alignTo(k, kVectorColumns) + kColumns * (k / kGroup) +
+           kLanes;
+  }
+
 private:
+  Value orderedColumns() { return b.roundUp(k, kVectorColumns); }
+  Value orderedRow(Value i) {
+    return b.at(scratch, b.mul(i, orderedColumns()));
+  }
+
+  /// Writes all rows of x in order, 0 behind the last column: of the 128
+  /// columns of a vector of weights, lane l of vector i has
+  /// 32 (l / 4) + 16 (i % 2) + 4 (l % 4) + i / 2.
+  void order(Value m) {
+    b.loop(m, 1, [&](Value i) {
+      Value from = b.at(lhs.base, b.mul(i, lhs.stride), x);
+      Value to = orderedRow(i);
+      b.loop(k, kVectorColumns, [&](Value first) {
+        for (int64_t half = 0; half < 2; ++half) {
+          Value groups[kVectorGroups];
+          for (int64_t g = 0; g < kVectorGroups; ++g) {
+            Value column = b.add(first, g * kGroup + half * kLanes);
+            groups[g] =
+                b.loadV(x, b.at(from, column, x), b.mask(b.sub(k, column)));
+          }
+          for (int64_t byte = 0; byte < 4; ++byte) {
+            // Every fourth lane of each group.
+            SmallVector<int64_t> fourth;
+            for (int64_t l = 0; l < kLanes; ++l)
+              fourth.push_back(4 * (l % 8) + byte);
+            Value low = b.shuffle(groups[0], groups[1], fourth);
+            Value high = b.shuffle(groups[2], groups[3], fourth);
+            SmallVector<int64_t> both;
+            for (int64_t l = 0; l < kLanes; ++l)
+              both.push_back(l < 8 ? l : l + 8);
+            b.storeV(b.shuffle(low, high, both), b.f32(),
+                     b.at(to, b.add(first, (2 * byte + half) * kLanes)));
+          }
+        }
+      });
+    });
+  }
+
   /// Columns [j, j + count) of all rows. Their steps come first, as f32 in the
-  /// scratch, whence an instruction spreads one over all lanes as it reads it.
+  /// scratch.
   void columns(Value m, Value j, int64_t count) {
     Type i8 = b.b.getI8Type();
     Value groups = rowSteps(b, k), from = b.at(steps, b.mul(j, groups), i8);
+    Value to = orderedRow(m);
     b.lanes(b.mul(groups, count), [&](Value g, Value mask) {
-      b.storeV(b.loadV(i8, b.at(from, g, i8), mask), b.f32(), b.at(scratch, g),
+      b.storeV(b.loadV(i8, b.at(from, g, i8), mask), b.f32(), b.at(to, g),
                mask);
     });
     b.loop(m, 1, [&](Value i) {
-      SmallVector<Value> sums = dot(i, j, count);
+      SmallVector<Value> sums = dot(orderedRow(i), to, j, count);
       Value line = b.at(out.base, b.add(b.mul(i, out.stride), j));
       for (int64_t c = 0; c < count; ++c)
         b.store(b.sumLanes(sums[c]), b.at(line, c, b.f32()));
     });
   }
 
-  SmallVector<Value> dot(Value i, Value j, int64_t count) {
+  SmallVector<Value> dot(Value row, Value steps, Value j, int64_t count) {
     Type i8 = b.b.getI8Type();
-    Value row = b.at(lhs.base, b.mul(i, lhs.stride), x);
     Value groups = rowSteps(b, k), bytes = rowBytes(b, k);
     Value ahead = prefetchDistance(b, b.mul(bytes, count));
     SmallVector<Value> rows;
     for (int64_t c = 0; c < count; ++c)
       rows.push_back(b.at(weights, b.mul(b.add(j, c), bytes), i8));
+    // Groups [g, g + 4), or `present` (null: 4) of them.
+    auto add = [&](Value g, ValueRange carried, Value present) {
+      Value xs = b.at(row, b.mul(g, kGroup));
+      Value lanesThere, stepsThere;
+      if (present) {
+        lanesThere = b.mask(b.mul(present, kGroupLanes));
+        stepsThere = b.mask(present);
+      }
+      SmallVector<Value> next;
+      for (int64_t c = 0; c < count; ++c) {
+        Value address = b.at(rows[c], b.mul(g, kGroupBytes), i8);
+        LLVM::Prefetch::create(b.b, b.loc, b.at(address, ahead, i8),
+                               /*rw=*/0, /*hint=*/2, /*cache=*/1);
+        Value lanes =
+            arith::BitcastOp::create(b.b, b.loc, b.vec(b.b.getI32Type()),
+                                     b.loadV(b.f32(), address, lanesThere));
+        Value sums[2]; // two chains
+        for (int64_t i = 0; i < kHalves; ++i) {
+          Value numbers = halfBytes(b, lanes, i);
+          Value x = b.loadV(b.f32(), b.at(xs, i * kLanes, b.f32()));
+          Value &sum = sums[i % 2];
+          sum = sum ? b.fma(x, numbers, sum) : b.mulF(x, numbers);
+        }
+        Value loaded = b.loadV(b.f32(), b.at(steps, b.add(g, b.mul(groups, c))),
+                               stepsThere);
+        SmallVector<int64_t> spread;
+        for (int64_t l = 0; l < kLanes; ++l)
+          spread.push_back(l / kGroupLanes);
+        next.push_back(b.fma(b.addF(sums[0], sums[1]),
+                             b.shuffle(loaded, loaded, spread), carried[c]));
+      }
+      return next;
+    };
     SmallVector<Value> zeros(count, b.splat(0.0));
-    auto sums =
-        b.loop(b.cst(0), groups, 1, zeros, [&](Value g, ValueRange carried) {
-          SimdBuilder::Values next;
-          Value xs = b.at(row, b.mul(g, kGroup), x);
-          Value x0 = b.loadV(x, xs), x1 = b.loadV(x, b.at(xs, kLanes, x));
-          for (int64_t c = 0; c < count; ++c) {
-            Value address = b.at(rows[c], b.mul(g, kGroupBytes), i8);
-            LLVM::Prefetch::create(b.b, b.loc, b.at(address, ahead, i8),
-                                   /*rw=*/0, /*hint=*/2, /*cache=*/1);
-            auto [low, high] = loadGroup(b, address);
-            Value sum = b.fma(x1, high, b.mulF(x0, low));
-            Value at = b.add(g, b.mul(groups, c));
-            Value step = b.splat(b.load(b.f32(), b.at(scratch, at)));
-            next.push_back(b.fma(sum, step, carried[c]));
-          }
-          return next;
-        });
-    return {sums.begin(), sums.end()};
+    Value whole = b.roundDown(groups, kVectorGroups);
+    auto sums = b.loop(
+        b.cst(0), whole, kVectorGroups, zeros,
+        [&](Value g, ValueRange carried) { return add(g, carried, {}); });
+    return b.loop(whole, groups, kVectorGroups, sums,
+                  [&](Value g, ValueRange carried) {
+                    return add(g, carried, b.sub(groups, g));
+                  });
   }
 };
 } // namespace
+
+int64_t cpu::packedGemvScratchBytes(WeightForm form, int64_t k) {
+  return form == WeightForm::Int4
+             ? sizeof(float) * Int4Gemv::scratchFloats(codegen::kFewRows, k)
+             : 0;
+}
 
 /// The first byte and the first step (int4) of the rows.
 static std::pair<Value, Value>
@@ -203,13 +277,15 @@ void cpu::emitUnpack(SimdBuilder &b, ModuleOp module,
       Value from = inner.at(argument(0), inner.mul(j, rowBytes(inner, k)), i8);
       Value stepRow = inner.at(argument(1), inner.mul(j, groups), i8);
       inner.loop(groups, 1, [&](Value g) {
-        auto [low, high] =
-            loadGroup(inner, inner.at(from, inner.mul(g, kGroupBytes), i8));
+        Value bytes = arith::ExtUIOp::create(
+            inner.b, inner.loc, inner.vec(inner.b.getI32Type()),
+            inner.load(inner.vectorType(i8, kLanes),
+                       inner.at(from, inner.mul(g, kGroupBytes), i8)));
         Value step = inner.splat(inner.loadF(i8, inner.at(stepRow, g, i8)));
         Value target = inner.at(line, inner.mul(g, kGroup), type);
-        inner.storeV(inner.mulF(low, step), type, target);
-        inner.storeV(inner.mulF(high, step), type,
-                     inner.at(target, kLanes, type));
+        for (int64_t half = 0; half < 2; ++half)
+          inner.storeV(inner.mulF(halfBytes(inner, bytes, half), step), type,
+                       inner.at(target, half * kLanes, type));
       });
     });
   }

@@ -28,6 +28,9 @@ struct PackedWeights {
   mlir::Value row;
 };
 
+/// Bytes of `call.scratch` that emitPackedGemv uses for rows of k columns.
+int64_t packedGemvScratchBytes(WeightForm form, int64_t k);
+
 /// C = A B as emitGemv, with B from `weights` instead of `call.rhs`.
 void emitPackedGemv(SimdBuilder &b, mlir::ModuleOp module, const GemmCall &call,
                     const PackedWeights &weights);

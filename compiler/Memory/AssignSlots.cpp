@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Memory/Passes.h"
-#include "dialects/Dist/DistDialect.h"
+#include "compiler/Sharding/Annotations.h"
 #include "dialects/Qwen/Entry.h"
 #include "dialects/Qwen/QwenDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -112,7 +112,7 @@ void AssignSlots::runOnEntry(func::FuncOp func) {
                                       ? op.getStorageAttr()
                                       : b.getStringAttr("compute")),
         b.getNamedAttr("parameter", op.getParamAttr())};
-    if (Attribute sharding = param->getAttr(dist::kShardingAttr))
+    if (dist::ShardingAttr sharding = storedSharding(op, param))
       attrs.push_back(b.getNamedAttr("sharding", sharding));
     it->second = slots.add(attrs, op.getType(), param.getLayers().value_or(1));
   });

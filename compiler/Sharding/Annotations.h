@@ -56,6 +56,14 @@ inline dist::Sharding valueSharding(mlir::Value value) {
       .getSharding();
 }
 
+/// How what `get` reads lies in memory: a part of a quantized form says so
+/// itself, others lie as the parameter is stored. Null on one device.
+inline dist::ShardingAttr storedSharding(GetParamOp get, ParamOp param) {
+  if (auto own = get->getAttrOfType<dist::ShardingAttr>(dist::kShardingAttr))
+    return own;
+  return param->getAttrOfType<dist::ShardingAttr>(dist::kShardingAttr);
+}
+
 /// A stack of tensors of this sharding, and one of its layers.
 inline dist::Sharding stackOf(dist::Sharding sharding) {
   sharding.dims.insert(sharding.dims.begin(), dist::Axes());

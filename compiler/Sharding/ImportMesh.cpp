@@ -9,6 +9,7 @@
 #include "compiler/Sharding/Passes.h"
 #include "dialects/Dist/HeadOps.h"
 #include "dialects/Qwen/Entry.h"
+#include "dialects/Qwen/Storage.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -29,6 +30,7 @@ class ImportMesh : public qwen::impl::ImportMeshBase<ImportMesh> {
   LogicalResult readRules();
   LogicalResult annotate(ParamOp param);
   void annotate(PadGroupsOp pad);
+  void annotate(GetParamOp get);
   LogicalResult annotate(func::FuncOp entry);
   Axes axesOf(StringRef logical);
   int64_t dim(StringRef name);
@@ -185,6 +187,25 @@ void ImportMesh::annotate(PadGroupsOp pad) {
                  DenseI64ArrayAttr::get(&getContext(), inGroup));
 }
 
+/// A part of a quantized form lies as ops read the matrix, of whose columns it
+/// holds all, whole groups, or none.
+void ImportMesh::annotate(GetParamOp get) {
+  if (!get.getStorage())
+    return;
+  auto param = getOperation().lookupSymbol<ParamOp>(get.getParam());
+  Sharding sharding =
+      param->getAttrOfType<ShardingAttr>(kComputeAttr).getSharding();
+  bool isGrouped = *get.getStorage() == storage::kInt4 ||
+                   *get.getStorage() == storage::kInt4Step;
+  if (isGrouped)
+    sharding.dims[1] = dividingPrefix(
+        sharding.dims[1],
+        cast<RankedTensorType>(param.getType()).getDimSize(1) / storage::kGroup,
+        axes);
+  sharding.dims.resize(cast<RankedTensorType>(get.getType()).getRank());
+  get->setAttr(kShardingAttr, ShardingAttr::get(&getContext(), sharding));
+}
+
 static Sharding stacked(Sharding sharding) {
   sharding.dims.insert(sharding.dims.begin(), Axes());
   return sharding;
@@ -289,6 +310,7 @@ void ImportMesh::runOnOperation() {
     if (failed(annotate(param)))
       return signalPassFailure();
   module.walk([&](PadGroupsOp pad) { annotate(pad); });
+  module.walk([&](GetParamOp get) { annotate(get); });
   for (auto func : module.getOps<func::FuncOp>())
     if (func->hasAttr(entry::kEntry) && failed(annotate(func)))
       return signalPassFailure();

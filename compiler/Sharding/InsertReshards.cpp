@@ -53,8 +53,7 @@ void InsertReshards::gatherParameters(func::FuncOp entry) {
   entry.walk([&](GetParamOp op) { gets.push_back(op); });
   for (GetParamOp get : gets) {
     auto param = getOperation().lookupSymbol<ParamOp>(get.getParam());
-    Sharding stored =
-        param->getAttrOfType<ShardingAttr>(kShardingAttr).getSharding();
+    Sharding stored = storedSharding(get, param).getSharding();
     Sharding read = valueSharding(get.getResult());
     if (stored == read)
       continue;

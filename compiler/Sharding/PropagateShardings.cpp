@@ -314,7 +314,9 @@ LogicalResult Propagation::visitBlock(Block &block) {
     } else if (auto get = dyn_cast<GetParamOp>(op)) {
       auto param = module.lookupSymbol<ParamOp>(get.getParam());
       known[get.getResult()] =
-          param->getAttrOfType<ShardingAttr>(kComputeAttr).getSharding();
+          get.getStorage()
+              ? storedSharding(get, param).getSharding()
+              : param->getAttrOfType<ShardingAttr>(kComputeAttr).getSharding();
       setShardings(get, kResultsAttr, known[get.getResult()]);
     } else if (auto reshard = dyn_cast<ReshardOp>(op)) {
       reshard.setFromAttr(

@@ -42,6 +42,10 @@ struct Row {
 };
 } // namespace
 
+/// qwen.quantized_linear whose weight has groups of columns, which stay whole.
+static constexpr llvm::StringLiteral kGroupedLinear =
+    "qwen.quantized_linear with steps";
+
 // A partial sum passes through ops that are linear in it where that saves a
 // collective: sums, views, and the way from the keys' gradient, which is
 // partial where query heads are split further than key heads, to weights.
@@ -62,6 +66,9 @@ static const Row kRows[] = {
     {"qwen.embedding", "*,vc->*c", "", -1, 0, 'v', 0, None},
     {"qwen.embedding_grad", "*c,*,vc->vc", "", 2, 1, 'v', 0, None},
     {"qwen.linear", "*k,nk,n->*n", "", -1, -1, 0, 0, None},
+    {"qwen.quantized_embedding", "*,vc,v->*c", "", -1, 0, 'v', 0, None},
+    {"qwen.quantized_linear", "*k,nk,n,n->*n", "", -1, -1, 0, 0, None},
+    {kGroupedLinear, "*[gi],n[gj],n,ng,n->*n", "ij", -1, -1, 0, 0, None},
     {"qwen.linear_input_grad", "*n,nk->*k", "", -1, -1, 0, 0b1, None},
     {"qwen.linear_weight_grad", "*n,*k,nk->nk", "", 2, -1, 0, 0b1, None},
     {"qwen.bias_grad", "*n,n->n", "", 1, -1, 0, 0b1, None},
@@ -109,6 +116,9 @@ static const Row *lookup(Operation *op) {
       map[row.op] = &row;
     return map;
   }();
+  auto quantized = dyn_cast<QuantizedLinearOp>(op);
+  if (quantized && quantized.getSteps())
+    return byName.lookup(kGroupedLinear);
   return byName.lookup(op->getName().getStringRef());
 }
 

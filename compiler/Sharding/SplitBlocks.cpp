@@ -136,10 +136,10 @@ static void split(LinearCrossEntropyGradOp op) {
 }
 
 /// The bias is added once, behind the sum over devices.
-static void splitBias(LinearOp op) {
+template <typename Linear> static void splitBias(Linear op) {
   OpBuilder b(op);
-  Value product = LinearOp::create(b, op.getLoc(), op.getType(), op.getX(),
-                                   op.getWeight(), Value());
+  auto product = cast<Linear>(b.clone(*op));
+  product.getBiasMutable().clear();
   Value sum =
       BiasAddOp::create(b, op.getLoc(), op.getType(), product, op.getBias());
   op.replaceAllUsesWith(sum);
@@ -159,6 +159,9 @@ void SplitBlocks::runOnOperation() {
     } else if (auto linear = dyn_cast<LinearOp>(op)) {
       if (linear.getBias() && isSplit(linear.getWeight(), 1))
         splitBias(linear);
+    } else if (auto quantized = dyn_cast<QuantizedLinearOp>(op)) {
+      if (quantized.getBias() && isSplit(quantized.getWeight(), 1))
+        splitBias(quantized);
     }
   }
 }

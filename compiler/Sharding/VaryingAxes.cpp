@@ -7,8 +7,7 @@
 
 #include "compiler/Sharding/VaryingAxes.h"
 
-#include "dialects/Dist/DistDialect.h"
-#include "dialects/Qwen/QwenDialect.h"
+#include "compiler/Sharding/Annotations.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -57,8 +56,7 @@ void VaryingAxes::visit(Block &block) {
     if (auto get = dyn_cast<GetParamOp>(op)) {
       auto param = SymbolTable::lookupNearestSymbolFrom<ParamOp>(
           get, get.getParamAttr());
-      add(get.getResult(),
-          maskOf(param->getAttrOfType<ShardingAttr>(kShardingAttr)));
+      add(get.getResult(), maskOf(storedSharding(get, param)));
     } else if (auto layers = dyn_cast<LayersOp>(op)) {
       // An iteration takes what the one before it gives.
       auto yield = cast<YieldOp>(layers.getBlock().getTerminator());

@@ -26,7 +26,8 @@ LogicalResult GetParamOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (!param)
     return emitOpError("unknown parameter: ") << getParam();
   auto type = cast<RankedTensorType>(param.getType());
-  if (getStorage()) {
+  // With a sharding of its own a part is split otherwise than the parameter.
+  if (getStorage() && !(*this)->hasAttr("dist.sharding")) {
     RankedTensorType part = storage::partType(type, *getStorage());
     if (!part)
       return emitOpError("parameter ")
@@ -36,7 +37,8 @@ LogicalResult GetParamOp::verifySymbolUses(SymbolTableCollection &symbols) {
       return emitOpError("storage \"")
              << *getStorage() << "\" of parameter " << getParam() << " is "
              << part << ", got " << getResult().getType();
-  } else if (type.getShape() != tensorType(getResult()).getShape())
+  } else if (!getStorage() &&
+             type.getShape() != tensorType(getResult()).getShape())
     return emitOpError("parameter ") << getParam() << " has shape " << type
                                      << ", got " << getResult().getType();
   if (param.getLayers() && !(*this)->getParentOfType<LayersOp>())

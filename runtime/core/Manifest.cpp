@@ -48,6 +48,11 @@ int64_t ParameterInfo::elementsPerLayer(std::string_view storage) const {
   return all;
 }
 
+size_t ParameterInfo::rank(std::string_view storage) const {
+  bool isScale = storage == "int8_scale" || storage == "int4_scale";
+  return isScale ? 1 : shape.size();
+}
+
 bool Manifest::readsQuantizedWeights(std::string_view name) const {
   int index = findEntry(name);
   if (index < 0)

@@ -81,6 +81,8 @@ struct ParameterInfo {
   int64_t elementsPerLayer() const;
   /// Of one of its storages.
   int64_t elementsPerLayer(std::string_view storage) const;
+  /// Dimensions of one layer of a storage.
+  size_t rank(std::string_view storage) const;
   int64_t elements() const { return elementsPerLayer() * layerCount(); }
 };
 

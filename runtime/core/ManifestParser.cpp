@@ -253,7 +253,7 @@ ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
     if (arg.count != parameter.layerCount() ||
         logicalElements(entry, arg, manifest) !=
             parameter.elementsPerLayer(arg.storage) ||
-        (arg.isSharded() && arg.shape.size() != parameter.shape.size()))
+        (arg.isSharded() && arg.shape.size() != parameter.rank(arg.storage)))
       reader.fail("has another shape or layer count than the parameter");
     if (arg.role == ArgRole::Parameter) {
       auto it = parameter.storages.find(arg.storage);

@@ -156,9 +156,12 @@ Status RankSession::load(const WeightSource &source,
                  layerOf({ArgRole::Parameter, set.kind.storage + suffix}, index,
                          layer));
            };
-           target.quantized = {block.cols, reinterpret_cast<int8_t *>(part("")),
+           target.quantized = {block.cols,
+                               reinterpret_cast<int8_t *>(part("")),
                                reinterpret_cast<float *>(part("_scale")),
-                               reinterpret_cast<int8_t *>(part("_step"))};
+                               reinterpret_cast<int8_t *>(part("_step")),
+                               parameters[p].shape.back(),
+                               block.col};
            return target;
          }});
   }

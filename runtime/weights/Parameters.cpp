@@ -121,14 +121,20 @@ private:
   std::vector<std::string> missingNames, extraNames;
 };
 
-/// What has to be read of a load: the parts of its target's block.
+/// What has to be read of a load: the parts of its target's block; of what is
+/// quantized whole rows, whose scales are needed.
 std::vector<Load> partsOf(const Load &load, const ParameterTarget &target) {
   if (!target.isWanted())
     return {};
   if (!target.block)
     return {load};
+  MatrixBlock block = *target.block;
+  if (target.isQuantized()) {
+    block.col = 0;
+    block.cols = target.quantized.rowLength();
+  }
   std::vector<Load> parts;
-  for (const RegionPiece &piece : load.region.piecesOf(*target.block)) {
+  for (const RegionPiece &piece : load.region.piecesOf(block)) {
     parts.push_back(load);
     parts.back().region = piece.region;
     parts.back().offset = piece.offset;
@@ -284,16 +290,18 @@ Status Loader::readQuantized(const Load &load, const QuantizedMatrix &to,
   std::vector<float> rows(
       static_cast<size_t>(std::min(step, end - begin) * r.numCols));
   std::vector<float> matrix(r.isPlain() ? 0 : r.numRows * r.numCols);
+  int64_t first = load.offset / to.rowLength();
   for (int64_t row = begin; row < end; row += step) {
     int64_t last = std::min(end, row + step);
     QRT_RETURN_IF_ERROR(readRows(load, row, last, rows.data()));
     if (r.isPlain())
-      quantizeRows(rows.data(), row, last - row, to);
+      quantizeRows(rows.data(), first + row, last - row, to);
     else
       r.scatter(row, last, rows.data(), r.numCols, matrix.data());
   }
   if (!r.isPlain())
-    quantizeRows(matrix.data(), 0, r.numRows * r.numCols / to.columns, to);
+    quantizeRows(matrix.data(), first, r.numRows * r.numCols / to.rowLength(),
+                 to);
   return Status::success();
 }
 
@@ -399,16 +407,19 @@ Status Loader::compareValues(const Load &alias, int64_t first,
 Status Loader::compareQuantized(const Load &alias,
                                 const QuantizedMatrix &target) const {
   const ViewRegion &r = alias.region;
-  int64_t k = target.columns, total = r.numRows * r.numCols;
+  int64_t k = target.columns, length = target.rowLength();
+  int64_t total = r.numRows * r.numCols;
   // Rows in another order than the matrix's are compared all at once.
   int64_t step = std::max<int64_t>(1, bufferElements / r.numCols);
   if (!r.isPlain())
     step = r.numRows;
   std::vector<float> block(static_cast<size_t>(step * r.numCols)), matrix;
   std::vector<int8_t> values(block.size()), steps(block.size());
-  std::vector<float> scales(block.size() / k), mine(k), theirs(k);
-  QuantizedMatrix own = {k, values.data(), scales.data(),
-                         target.steps ? steps.data() : nullptr};
+  std::vector<float> scales(block.size() / length), mine(k), theirs(k);
+  QuantizedMatrix own = target;
+  own.values = values.data();
+  own.scales = scales.data();
+  own.steps = target.steps ? steps.data() : nullptr;
   for (int64_t row = 0; row < r.numRows; row += step) {
     int64_t last = std::min(r.numRows, row + step);
     QRT_RETURN_IF_ERROR(readRows(alias, row, last, block.data()));
@@ -418,13 +429,16 @@ Status Loader::compareQuantized(const Load &alias,
       r.scatter(row, last, block.data(), r.numCols, matrix.data());
       rows = matrix.data();
     }
-    int64_t first = row * r.numCols / k, count = (last - row) * r.numCols / k;
+    int64_t first = row * r.numCols / length;
+    int64_t count = (last - row) * r.numCols / length;
+    int64_t held = alias.offset / length; // the target's first row
     quantizeRows(rows, 0, count, own);
     for (int64_t i = 0; i < count; ++i) {
-      dequantizeRow(target, first + i, mine.data());
+      dequantizeRow(target, held + first + i, mine.data());
       dequantizeRow(own, i, theirs.data());
-      QRT_RETURN_IF_ERROR(compareValues(alias, (first + i) * k, mine.data(),
-                                        theirs.data(), static_cast<size_t>(k)));
+      QRT_RETURN_IF_ERROR(
+          compareValues(alias, (first + i) * length + target.firstColumn,
+                        mine.data(), theirs.data(), static_cast<size_t>(k)));
     }
   }
   return Status::success();

@@ -121,18 +121,19 @@ void quantizeInt4(const float *from, int64_t columns, float largest,
 
 void quantizeRows(const float *from, int64_t first, int64_t rows,
                   const QuantizedMatrix &to) {
-  int64_t k = to.columns;
-  for (int64_t row = first; row < first + rows; ++row, from += k) {
+  int64_t k = to.columns, length = to.rowLength();
+  for (int64_t row = first; row < first + rows; ++row, from += length) {
     float &scale = to.scales[row];
-    float high = largest(from, k);
-    bool finite = finiteness(from, k) == 0;
+    float high = largest(from, length);
+    bool finite = finiteness(from, length) == 0;
+    const float *held = from + to.firstColumn;
     if (to.steps)
-      quantizeInt4(from, k, finite ? high : 0, to.values + row * (k / 2),
+      quantizeInt4(held, k, finite ? high : 0, to.values + row * (k / 2),
                    to.steps + row * (k / kGroup), scale);
     else {
       scale = high / 127;
       if (finite && scale >= std::numeric_limits<float>::min())
-        quantizeInt8(from, k, 1 / scale, to.values + row * k);
+        quantizeInt8(held, k, 1 / scale, to.values + row * k);
       else
         std::fill_n(to.values + row * k, k, int8_t(0));
     }

@@ -16,18 +16,25 @@
 
 namespace qrt {
 
-/// Where a quantized matrix (out, in) is written: its first row.
+/// Where a quantized matrix (out, in) is written: its first row. A device of a
+/// mesh may hold some of the columns; scales are those of whole rows, so that
+/// its numbers are the ones that a single device has.
 struct QuantizedMatrix {
   int64_t columns = 0;
   int8_t *values = nullptr; ///< int8: columns a row; int4: columns / 2
   float *scales = nullptr;  ///< one a row
   int8_t *steps = nullptr;  ///< int4: columns / 32 a row; null for int8
+  int64_t allColumns = 0;   ///< of a whole row; 0: `columns`
+  int64_t firstColumn = 0;  ///< of those that are held; int4: of a group
+
+  int64_t rowLength() const { return allColumns ? allColumns : columns; }
 };
 
 /// Columns of one group of int4; their number is a multiple of it.
 constexpr int64_t kQuantizedGroup = 32;
 
-/// Quantizes `rows` rows at `from`, dense, into rows [first, first + rows).
+/// Quantizes `rows` whole rows at `from`, dense, into rows [first, first +
+/// rows).
 ///
 /// int8: scale = max |w| / 127, value = w / scale to the nearest.
 /// int4: of the steps near (the group's extreme) / -8 the one with the smallest

@@ -7,7 +7,9 @@
                                     OPTIMIZER.losses (absolute; default adamw)
                                     and .grad_norms (relative), each in turn
     losses.py METRICS same OTHER    bitwise: step, loss, grad_norm, lr, tokens
-    losses.py METRICS near OTHER LIMIT     losses, absolute, each in turn
+    losses.py METRICS near OTHER LIMIT [NORM_LIMIT]
+                                    losses, absolute, each in turn; and the first
+                                    step's norm of all gradients, relative
     losses.py METRICS falls RATIO   the last loss is below RATIO times the first
 """
 
@@ -66,6 +68,12 @@ def main():
             print(f"step {a['step']}: loss {a['loss']:.6f}, off by {error:.2e}")
             if not error <= limit:
                 wrong.append(f"step {a['step']} is off")
+        if len(sys.argv) > 5:
+            norms = ours[0]["grad_norm"], theirs[0]["grad_norm"]
+            error = abs(norms[0] - norms[1]) / norms[1]
+            print(f"norm {norms[0]:.6f}, off by {error:.2e}")
+            if not error <= float(sys.argv[5]):
+                wrong.append("the norm is off")
     elif sys.argv[2] == "falls":
         first, last = ours[0]["loss"], ours[-1]["loss"]
         print(f"{first} -> {last} in {len(ours)} steps")

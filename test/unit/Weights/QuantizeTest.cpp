@@ -56,6 +56,26 @@ double relativeError(const std::vector<float> &w, const Quantized &q,
 
 } // namespace
 
+TEST(Quantize, PartsOfTheColumnsAreThoseOfWholeRows) {
+  constexpr int64_t rows = 3, columns = 160, first = 64, held = 96;
+  std::vector<float> w = normals(rows * columns, 3, 0.1f);
+  w[1 * columns + 7] = 5; // the largest of a row, among what is not held
+  for (bool packed : {false, true}) {
+    Quantized whole(rows, columns, packed), part(rows, held, packed);
+    part.matrix.allColumns = columns;
+    part.matrix.firstColumn = first;
+    quantizeRows(w.data(), 0, rows, whole.matrix);
+    quantizeRows(w.data(), 0, rows, part.matrix);
+    EXPECT_EQ(part.scales, whole.scales);
+    std::vector<float> want(columns), got(held);
+    for (int64_t r = 0; r < rows; ++r) {
+      dequantizeRow(whole.matrix, r, want.data());
+      dequantizeRow(part.matrix, r, got.data());
+      EXPECT_EQ(got, std::vector<float>(want.begin() + first, want.end()));
+    }
+  }
+}
+
 TEST(Quantize, Int8IsTheNearestOf255Values) {
   constexpr int64_t rows = 7, columns = 45;
   auto w = normals(rows * columns, 1, 0.02f);

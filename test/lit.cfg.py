@@ -37,7 +37,7 @@ for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "HOME", "CI"):
 for tool in ("qwenc", "qwen-opt", "qwen-exec", "qwen-rt"):
     if os.path.exists(os.path.join(bin_dir, tool)):
         config.available_features.add(tool)
-if os.path.exists(os.path.join(bin_dir, "qwen-mpi-check")) and shutil.which("mpirun"):
+if os.path.exists(os.path.join(bin_dir, "libqwen-comm-mpi.so")) and shutil.which("mpirun"):
     config.available_features.add("mpi")
     for name in ("ALLOW_RUN_AS_ROOT", "ALLOW_RUN_AS_ROOT_CONFIRM", "MCA_rmaps_base_oversubscribe"):
         config.environment["OMPI_" + name] = "1"
@@ -97,6 +97,7 @@ fuzz_flags = (
 config.substitutions += [
     ("%{fuzz-flags}", fuzz_flags),
     ("%mpirun", "mpirun --bind-to none"),
+    ("%launch", "python3 " + os.path.join(config.test_source_root, "Comm/Inputs/launch.py")),
     ("%modules", os.path.join(config.build_dir, "test", "unit", "TestModule")),
     ("%python", "python3"),
     ("%{transformers-python}", reference_python),

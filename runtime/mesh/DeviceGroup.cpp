@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/mesh/DeviceGroup.h"
-#include "runtime/comm/MpiTransport.h"
+#include "runtime/comm/MpiLink.h"
+#include "runtime/comm/ProcessTransport.h"
+#include "runtime/comm/TcpLink.h"
 #include "runtime/cpu/CpuFeatures.h"
 #include "runtime/mesh/Block.h"
 #include "runtime/mesh/Remote.h"
@@ -20,7 +22,7 @@ using namespace qrt;
 
 const std::vector<std::string> &qrt::commBackends() {
   static const std::vector<std::string> names = {"auto", "single", "threads",
-                                                 "mpi"};
+                                                 "mpi", "tcp"};
   return names;
 }
 
@@ -130,26 +132,51 @@ Status DeviceGroup::startThreads(Options &options) {
   return Status::success();
 }
 
-Status DeviceGroup::startMpi(Options &options,
-                             const std::optional<RankInfo> &info) {
+Status DeviceGroup::startProcesses(Options &options,
+                                   const std::optional<RankInfo> &info,
+                                   const std::string &link) {
   int here = info && info->localRanks > 0 ? info->localRanks : ranks.ranks();
-  MpiTransport::Options mpi;
-  mpi.timeoutSeconds = options.stepTimeout;
-  mpi.startTimeoutSeconds = options.startTimeout;
-  mpi.directory = options.pluginDirectory;
-  mpi.oversubscribed = here > availableProcessors();
-  QRT_ASSIGN_OR_RETURN(auto transport, MpiTransport::create(std::move(mpi)));
-  if (transport->ranks() != ranks.ranks() ||
-      (info && info->rank != transport->rank()))
+  std::unique_ptr<ProcessLink> processes;
+  if (link == "tcp") {
+    if (!info || info->rendezvous.empty())
+      return makeError(9022, "",
+                       "the backend tcp needs to know where rank 0 is: give "
+                       "--rendezvous HOST:PORT, or start with torchrun");
+    TcpLink::Options tcp;
+    tcp.rank = info->rank;
+    tcp.ranks = info->ranks;
+    tcp.rendezvous = info->rendezvous;
+    tcp.startTimeoutSeconds = options.startTimeout;
+    QRT_ASSIGN_OR_RETURN(processes, TcpLink::connect(tcp));
+  } else {
+    MpiLink::Options mpi;
+    mpi.startTimeoutSeconds = options.startTimeout;
+    mpi.directory = options.pluginDirectory;
+    mpi.oversubscribed = here > availableProcessors();
+    QRT_ASSIGN_OR_RETURN(processes, MpiLink::create(mpi));
+  }
+  if (processes->ranks() != ranks.ranks() ||
+      (info && info->rank != processes->rank()))
     return makeError(9001, "",
                      "MPI says that this is rank {} of {}, which does not fit "
                      "rank {} of a mesh of {} ({})",
-                     transport->rank(), transport->ranks(),
+                     processes->rank(), processes->ranks(),
                      info ? info->rank : 0, ranks.ranks(), ranks.str());
+  ProcessTransport::Options how;
+  how.timeoutSeconds = options.stepTimeout;
+  auto transport =
+      std::make_unique<ProcessTransport>(std::move(processes), std::move(how));
   firstRank = transport->rank();
   channel = transport.get();
   return addMember(options, 0, threadsPerDevice(options.threads, here),
                    std::move(transport), here);
+}
+
+/// What connects the processes of a job: MPI where it has started them, else
+/// TCP where an address is known.
+static std::string linkOf(const RankInfo &info) {
+  bool byMpi = info.source == "Open MPI" || info.rendezvous.empty();
+  return byMpi ? "mpi" : "tcp";
 }
 
 Expected<std::unique_ptr<DeviceGroup>>
@@ -163,11 +190,11 @@ DeviceGroup::create(std::shared_ptr<const Module> module, Options options) {
   const std::string &path = group->code->path();
   std::string comm = options.comm;
   std::optional<RankInfo> info;
-  if (comm == "auto" || comm == "mpi") {
+  if (comm == "auto" || comm == "mpi" || comm == "tcp") {
     QRT_ASSIGN_OR_RETURN(info, findRanks(options.flags));
   }
   if (comm == "auto")
-    comm = info && info->ranks > 1 ? "mpi"
+    comm = info && info->ranks > 1 ? linkOf(*info)
            : devices == 1          ? "single"
                                    : "threads";
   int started = info ? info->ranks : comm == "threads" ? devices : 1;
@@ -181,8 +208,8 @@ DeviceGroup::create(std::shared_ptr<const Module> module, Options options) {
   if (info && info->ranks > 1)
     group->source = fmt::format("{} ranks of {}", info->ranks, info->source);
   group->backendName = comm;
-  if (comm == "mpi" && devices > 1)
-    QRT_RETURN_IF_ERROR(group->startMpi(options, info));
+  if ((comm == "mpi" || comm == "tcp") && devices > 1)
+    QRT_RETURN_IF_ERROR(group->startProcesses(options, info, comm));
   else
     QRT_RETURN_IF_ERROR(group->startThreads(options));
   return group;

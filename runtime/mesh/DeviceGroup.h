@@ -4,9 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // One device for each rank of the module's mesh: all of them in this process
-// (backends single and threads), or one in each process of a job (mpi). Then
-// rank 0 directs the others: it alone reads the command line's files, writes
-// output, and tells them what to load and to call.
+// (backends single and threads), or one in each process of a job (mpi, tcp).
+// Then rank 0 directs the others: it alone reads the command line's files,
+// writes output, and tells them what to load and to call.
 //
 //===----------------------------------------------------------------------===//
 
@@ -94,7 +94,9 @@ private:
   };
   DeviceGroup() = default;
   Status startThreads(Options &options);
-  Status startMpi(Options &options, const std::optional<RankInfo> &info);
+  /// One device in each of several processes, which talk by `link`.
+  Status startProcesses(Options &options, const std::optional<RankInfo> &info,
+                        const std::string &link);
   /// `here`: devices of this machine.
   Status addMember(Options &options, int index, int threads,
                    std::unique_ptr<Transport> transport, int here);

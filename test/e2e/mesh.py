@@ -4,7 +4,7 @@
 """One model on several meshes: gradients, losses and greedy text must be those
 of one device.
 
-    mesh.py [OPTIONS] FAMILY WORK_DIR MESH[,zero=N][,mpi]...
+    mesh.py [OPTIONS] FAMILY WORK_DIR MESH[,zero=N][,mpi|,tcp]...
 
       --only CHECKS      some of gradients,losses,text,logits; default the first
                          three, in bf16 logits in place of text
@@ -29,6 +29,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(os.path.dirname(os.path.dirname(HERE)), "models")
+LAUNCH = os.path.join(os.path.dirname(HERE), "Comm", "Inputs", "launch.py")
 STEPS, BATCH, LENGTH = 20, 8, 16
 LOSS_LIMIT, GRADIENT_LIMIT, LOGIT_LIMIT = 1e-4, 1e-5, 1e-5
 MUON_LOSS_LIMIT = 1e-5
@@ -102,9 +103,12 @@ class Variant:
         self.out = os.path.join(work, self.name)
         self.module = os.path.join(self.out, "m.so")
         self.launcher = []
+        rows, _, columns = self.mesh.partition("x")
         if "mpi" in words:
-            rows, _, columns = self.mesh.partition("x")
             self.launcher = ["timeout", "120", "mpirun", "--bind-to", "none", "-n",
+                             str(int(rows) * int(columns))]
+        if "tcp" in words:
+            self.launcher = ["timeout", "120", sys.executable, LAUNCH,
                              str(int(rows) * int(columns))]
 
     def compile(self):

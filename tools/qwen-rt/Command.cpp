@@ -46,8 +46,8 @@ void qrt::addDeviceOptions(CLI::App &command, CommonOptions &common) {
   command
       .add_option("--comm", common.comm,
                   fmt::format("how the devices of a mesh talk: {} (default: "
-                              "auto: mpi when a launcher has started ranks, "
-                              "else threads)",
+                              "auto: between processes that a launcher has "
+                              "started mpi or tcp, else threads)",
                               fmt::join(backends, ", ")))
       ->check(CLI::IsMember(backends))
       ->type_name("BACKEND");
@@ -55,6 +55,11 @@ void qrt::addDeviceOptions(CLI::App &command, CommonOptions &common) {
                      "rank of this process (default: the launcher's)");
   command.add_option("--ranks", common.ranks.ranks,
                      "number of processes (default: the launcher's)");
+  command
+      .add_option("--rendezvous", common.ranks.rendezvous,
+                  "where rank 0 waits for the others (default: the "
+                  "launcher's); then no MPI is needed")
+      ->type_name("HOST:PORT");
   command
       .add_option("--start-timeout", common.startTimeout,
                   "seconds until all ranks have started (300)")

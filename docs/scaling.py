@@ -38,7 +38,6 @@ WEAK_TOKENS = 8192  # the same, of each GPU
 GPUS = [8, 64, 512, 4096]
 # ZeRO splits one dimension of a parameter; 3584 = 2^9 x 7 of the smaller model.
 MAX_DATA = 512
-LAYERS = {"qwen2.5-7b": 28, "llama-3-70b": 80}
 
 
 @functools.lru_cache(maxsize=None)
@@ -65,11 +64,11 @@ def collective(kind, given, count, inner, outer):
 
 
 class Step:
-    """One optimizer step of `tokens` tokens on a mesh. With `buckets` the
-    collectives of the data axis are one of each kind for a layer and two more,
-    with `half` gradients are added up in 16 bits."""
+    """One optimizer step of `tokens` tokens on a mesh. With `half` gradients are
+    added up in 16 bits, with `late` parameters are gathered beside the next
+    step's forward pass."""
 
-    def __init__(self, model, gpus, tensor, zero, tokens, buckets=False, half=False):
+    def __init__(self, model, gpus, tensor, zero, tokens, half=False, late=False):
         self.gpus, self.tensor, self.data, self.zero = gpus, tensor, gpus // tensor, zero
         sequences = tokens // SEQUENCE // self.data
         self.possible = sequences > 0 and self.data <= MAX_DATA
@@ -99,28 +98,32 @@ class Step:
         self.memory = (self.accumulate * (3 * 2 * weights + 2 * train["gradients"] +
                                           2 * train["activations"]) +
                        2 * (train["parameters"] + train["gradients"] + train["optimizer"])) / HBM
+        work = max(self.compute, self.memory)
         self.communication = {"tensor": 0.0, "data": 0.0}
-        for item in self.plan["collectives"]:
-            calls = {"micro_step": self.accumulate, "optimizer_step": 1}.get(item["entry"])
-            if not calls:
+        collectives = self.plan["collectives"]
+        sums_up = any(item["entry"] == "last_micro_step" for item in collectives)
+        calls = {"micro_step": self.accumulate - sums_up, "last_micro_step": int(sums_up),
+                 "optimizer_step": 1}
+        # Of the data axis, of one call.
+        beside = dict.fromkeys(calls, 0.0)
+        for item in collectives:
+            if not calls.get(item["entry"]):
                 continue
             inner, outer = self.group(item["axes"])
             axis = "data" if "data" in item["axes"] else "tensor"
             given, count = item["bytes"], item["count"]
-            if axis == "data" and buckets:
-                count = min(count, LAYERS[model] + 2)
             if axis == "data" and half and item["kind"] != "all_gather":
                 given /= 2
-            self.communication[axis] += calls * collective(item["kind"], given, count, inner,
-                                                           outer)
-        work = max(self.compute, self.memory)
-        self.seconds = work + sum(self.communication.values())
-        # Sums of gradients behind the backward pass, two thirds of the work.
-        self.hidden = work + self.communication["tensor"] + max(
-            0.0, self.communication["data"] - 2 / 3 * work)
-        useful = self.tokens * flops["train_causal"]
-        self.share = useful / (self.seconds * gpus * FLOPS)
-        self.share_hidden = useful / (self.hidden * gpus * FLOPS)
+            cost = collective(item["kind"], given, count, inner, outer)
+            self.communication[axis] += calls[item["entry"]] * cost
+            if axis == "data":
+                beside[item["entry"]] += cost
+        # Of one micro step the backward pass is two thirds.
+        room = {name: 2 / 3 * work / self.accumulate for name in calls}
+        room["optimizer_step"] = 1 / 3 * work / self.accumulate if late else 0.0
+        self.exposed = sum(calls[name] * max(0.0, beside[name] - room[name]) for name in calls)
+        self.seconds = work + self.communication["tensor"] + self.exposed
+        self.share = self.tokens * flops["train_causal"] / (self.seconds * gpus * FLOPS)
 
     def group(self, axes):
         """GPUs in a node and nodes of a group along `axes`; tensor is inner."""
@@ -143,8 +146,8 @@ def steps(model, zeros, tensors, tokens_of):
 
 
 def scaling_table(model, zeros, tensors, tokens_of, is_strong):
-    lines = ["| GPUs | mesh | ZeRO | GB a GPU | work | tensor | data | step | share of peak | "
-             "with data hidden | " + ("speed-up |" if is_strong else "efficiency |"),
+    lines = ["| GPUs | mesh | ZeRO | GB a GPU | work | tensor | data | exposed | step | "
+             "share of peak | " + ("speed-up |" if is_strong else "efficiency |"),
              "|---|---|---|---|---|---|---|---|---|---|---|"]
     every = steps(model, zeros, tensors, tokens_of)
     base = None
@@ -163,8 +166,8 @@ def scaling_table(model, zeros, tensors, tokens_of, is_strong):
             f"| {gpus:,} | {best.data}x{best.tensor} | {best.zero} | {best.bytes / 1e9:.1f} | "
             f"{seconds(max(best.compute, best.memory))} | "
             f"{seconds(best.communication['tensor'])} | {seconds(best.communication['data'])} | "
-            f"{seconds(best.seconds)} | {100 * best.share:.0f} % | "
-            f"{100 * best.share_hidden:.0f} % | {last} |")
+            f"{seconds(best.exposed)} | {seconds(best.seconds)} | {100 * best.share:.0f} % | "
+            f"{last} |")
     return lines
 
 
@@ -174,8 +177,9 @@ def seconds(value):
 
 def tensor_table(model, gpus):
     """What each size of the tensor axis costs on a fixed number of GPUs."""
-    lines = ["| mesh | GB a GPU | weights held more than once | work | tensor | data | share of peak |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| mesh | GB a GPU | weights held more than once | work | tensor | data | exposed | "
+             "share of peak |",
+             "|---|---|---|---|---|---|---|---|"]
     for tensor in (1, 2, 4, 8):
         step = Step(model, gpus, tensor, 1, STRONG_TOKENS)
         if not hasattr(step, "plan"):
@@ -185,7 +189,8 @@ def tensor_table(model, gpus):
         lines.append(f"| {step.data}x{tensor} | {step.bytes / 1e9:.1f} | {100 * share:.1f} % | "
                      f"{seconds(max(step.compute, step.memory))} | "
                      f"{seconds(step.communication['tensor'])} | "
-                     f"{seconds(step.communication['data'])} | {100 * step.share:.0f} % |")
+                     f"{seconds(step.communication['data'])} | {seconds(step.exposed)} | "
+                     f"{100 * step.share:.0f} % |")
     return lines
 
 
@@ -208,20 +213,17 @@ def decode_table(model):
 
 def remedies_table(model, gpus, tokens):
     """What each change would give where scaling ends."""
-    lines = ["| change | work | tensor | data | step | share of peak |", "|---|---|---|---|---|---|"]
-    for name, buckets, half, hides in (
-            ("as planned", False, False, False),
-            ("one bucket a layer", True, False, False),
-            ("gradients added up in 16 bits", False, True, False),
-            ("data hidden behind the backward pass", False, False, True),
-            ("all three", True, True, True)):
-        step = Step(model, gpus, 8, 1, tokens, buckets, half)
-        total = step.hidden if hides else step.seconds
-        share = step.share_hidden if hides else step.share
-        data = total - max(step.compute, step.memory) - step.communication["tensor"]
+    lines = ["| change | work | tensor | data | exposed | step | share of peak |",
+             "|---|---|---|---|---|---|---|"]
+    for name, half, late in (("as planned", False, False),
+                             ("gradients added up in 16 bits", True, False),
+                             ("parameters gathered beside the next forward pass", False, True),
+                             ("both", True, True)):
+        step = Step(model, gpus, 8, 1, tokens, half, late)
         lines.append(f"| {name} | {seconds(max(step.compute, step.memory))} | "
-                     f"{seconds(step.communication['tensor'])} | {seconds(data)} | "
-                     f"{seconds(total)} | {100 * share:.0f} % |")
+                     f"{seconds(step.communication['tensor'])} | "
+                     f"{seconds(step.communication['data'])} | {seconds(step.exposed)} | "
+                     f"{seconds(step.seconds)} | {100 * step.share:.0f} % |")
     return lines
 
 

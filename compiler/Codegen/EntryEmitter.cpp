@@ -200,20 +200,52 @@ void EntryEmitter::emitLayers(LayersOp layers) {
     return arith::ConstantIndexOp::create(b, loc, value);
   };
   auto loop = scf::ForOp::create(b, loc, at(0), at(layers.getCount()), at(1));
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  LoopState state;
-  state.iteration =
-      arith::IndexCastOp::create(b, loc, i64, loop.getInductionVar());
-  state.layer = state.iteration;
-  if (layers.getReverse())
-    state.layer = arith::SubIOp::create(b, loc, constant(layers.getCount() - 1),
-                                        state.iteration);
-  emitBlock(layers.getBlock(), state);
+  auto stateOf = [&](Value iteration) {
+    LoopState state;
+    state.layer = state.iteration = iteration;
+    if (layers.getReverse())
+      state.layer = arith::SubIOp::create(
+          b, loc, constant(layers.getCount() - 1), iteration);
+    return state;
+  };
+  Block &block = layers.getBlock();
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    LoopState state = stateOf(
+        arith::IndexCastOp::create(b, loc, i64, loop.getInductionVar()));
+    state.finishBefore = [&] {
+      Value isLater = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne,
+                                            state.iteration, constant(0));
+      auto branch = scf::IfOp::create(b, loc, isLater, /*withElse=*/false);
+      OpBuilder::InsertionGuard inside(b);
+      b.setInsertionPointToStart(branch.thenBlock());
+      finishIteration(block, stateOf(arith::SubIOp::create(
+                                 b, loc, state.iteration, constant(1))));
+    };
+    emitBlock(block, state);
+  }
+  finishIteration(block, stateOf(constant(layers.getCount() - 1)));
+}
+
+void EntryEmitter::finishIteration(Block &block, const LoopState &loop) {
+  for (Operation &op : block)
+    if (auto waits = op.getAttrOfType<IntegerAttr>(kCarriedWaitsAttr))
+      for (int64_t i = 0; i < waits.getInt(); ++i)
+        emitWait();
+  for (auto launch : block.getOps<kernel::LaunchOp>())
+    if (launch->hasAttr(kLateAttr)) {
+      loc = launch.getLoc();
+      emitLaunch(launch, argumentsOf(launch, loop));
+    }
 }
 
 void EntryEmitter::emitBlock(Block &block, const LoopState &loop) {
   for (Operation &op : block) {
+    if (op.hasAttr(kLateAttr))
+      continue;
+    if (op.hasAttr(kCarriedWaitsAttr))
+      loop.finishBefore();
     if (auto waits = op.getAttrOfType<IntegerAttr>(kWaitsAttr))
       for (int64_t i = 0; i < waits.getInt(); ++i)
         emitWait();

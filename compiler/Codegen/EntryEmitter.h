@@ -17,6 +17,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 
+#include <functional>
+
 namespace qwen::codegen {
 
 /// The offset of a field of the ABI's structures, in pointers
@@ -87,10 +89,14 @@ private:
   /// What of a loop moves buffers; null outside of loops.
   struct LoopState {
     Value layer, iteration;
+    /// Emits the end of the iteration before, where there is one.
+    std::function<void()> finishBefore;
   };
 
   void emitBlock(mlir::Block &block, const LoopState &loop);
   void emitLayers(LayersOp layers);
+  /// Waits for what iteration `loop` has left under way, and runs its late ops.
+  void finishIteration(mlir::Block &block, const LoopState &loop);
   /// Starts a collective, and waits for it unless a later op does. After an
   /// error the runtime refuses all others; the entry goes on to its end and
   /// returns the error.

@@ -204,6 +204,8 @@ kernel::FuncOp FormKernels::makeKernel(Group &group, ValueRange inputs,
   // Donated operands share memory with their results.
   for (Operation *op : group.ops)
     for (auto [operand, result] : lookupOp(op)->inplace) {
+      if (static_cast<unsigned>(operand) >= op->getNumOperands())
+        continue; // an optional one
       auto arg = llvm::find(inputs, op->getOperand(operand));
       auto out = llvm::find(outputs, op->getResult(result));
       if (arg != inputs.end() && out != outputs.end())

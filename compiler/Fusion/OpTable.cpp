@@ -60,7 +60,7 @@ static const OpEntry kTable[] = {
     {"dist.local_ids", Root::Rowwise, Joins::Never, false, 0, {}},
     {"dist.slice", Root::Block, Joins::Never, false, 0, {}},
     {"dist.pad_groups", Root::Block, Joins::Never, false, kAll, {}},
-    {"dist.pack", Root::Block, Joins::Never, false, 0, {}},
+    {"dist.pack", Root::Block, Joins::Never, false, 0, kSecond},
     {"dist.unpack", Root::Block, Joins::Never, false, 0, {}},
     {"qwen.adamw", Root::Rowwise, Joins::Never, false, kAll, kAdamW},
     {"qwen.muon_momentum", Root::Rowwise, Joins::Never, false, kAll, kMomentum},

@@ -42,7 +42,8 @@ def ScheduleCollectives : Pass<"schedule-collectives", "::mlir::ModuleOp"> {
     first op that reads its result or overwrites what it reads: `dist.waits` of that op is the number of the oldest
     ones that it waits for. Ops that only add a result to a sum are put off to that
     point; a parameter's gather starts before the parameter in front of it is read. At most four are under way, as
-    each keeps its buffers. Loops are entered and left with none.
+    each keeps its buffers. Those that the next iteration of a loop has no need of go on beside it: `dist.carried_waits` of an op
+    says how many that are, and `dist.late` which ops wait with them. Loops are entered and left with none.
   }];
 }
 

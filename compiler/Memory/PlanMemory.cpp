@@ -68,6 +68,7 @@ private:
   LogicalResult planBlock(Block &block);
   LogicalResult planLaunch(kernel::LaunchOp launch);
   void planCollective(Operation *op);
+  void keepThroughout(LayersOp layers);
   LogicalResult planLayers(LayersOp layers);
   LogicalResult planCarried(LayersOp layers, unsigned i);
   LogicalResult planStates(LayersOp layers);
@@ -81,6 +82,8 @@ private:
   DenseMap<Operation *, std::pair<int64_t, int64_t>> positions;
   /// Where collectives that have been started are waited for.
   DenseMap<Operation *, int64_t> waitPositions;
+  /// Collectives that go on beside the next iteration of their loop.
+  llvm::DenseSet<Operation *> carriedOver;
   int64_t nextPosition = 0;
   SmallVector<ArenaBuffer> buffers;
   DenseMap<Value, Place> places;
@@ -138,6 +141,7 @@ void EntryPlanner::number(Block &block) {
     }
     positions[&op] = {begin, nextPosition - 1};
   }
+  carriedOver.insert(started.begin(), started.end());
 }
 
 /// The position of the last op that reads `value`, through views; uses inside a
@@ -294,6 +298,29 @@ void EntryPlanner::planCollective(Operation *op) {
                              end, op->getLoc());
 }
 
+/// What collectives that go on beside the next iteration use, and the ops that
+/// wait with them, is theirs as long as the loop runs.
+void EntryPlanner::keepThroughout(LayersOp layers) {
+  auto [begin, end] = positions[layers];
+  auto keep = [&, begin = begin, end = end](const Place &where) {
+    if (where.space != Space::Arena)
+      return;
+    ArenaBuffer &buffer = buffers[where.buffer];
+    buffer.begin = std::min(buffer.begin, begin);
+    buffer.end = std::max(buffer.end, end);
+  };
+  for (Operation &op : layers.getBlock()) {
+    if (!carriedOver.contains(&op) && !op.hasAttr(kLateAttr))
+      continue;
+    for (Value value : op.getOperands())
+      keep(places.lookup(behindReshapes(value)));
+    for (Value value : op.getResults())
+      keep(places.lookup(value));
+    if (auto workspace = workspaces.find(&op); workspace != workspaces.end())
+      keep(workspace->second);
+  }
+}
+
 /// What goes from one iteration to the next: two places in turn, or, if every
 /// iteration saves it, its stack with one more slice.
 LogicalResult EntryPlanner::planCarried(LayersOp layers, unsigned i) {
@@ -389,7 +416,10 @@ LogicalResult EntryPlanner::planLayers(LayersOp layers) {
     if (failed(place(saved, where)))
       return failure();
   }
-  return planBlock(layers.getBlock());
+  if (failed(planBlock(layers.getBlock())))
+    return failure();
+  keepThroughout(layers);
+  return success();
 }
 
 LogicalResult EntryPlanner::planBlock(Block &block) {

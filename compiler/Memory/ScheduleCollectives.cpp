@@ -6,7 +6,8 @@
 // The runtime waits for collectives in the order of their starts. So a block is
 // gone through once with a queue of those under way; what needs a result, or
 // overwrites what a collective still reads, waits for it and all before it. Ops
-// that only add a result to a sum are put off to that point.
+// that only add a result to a sum are put off to that point. What the end of a
+// loop's body does not need goes on beside the next iteration.
 //
 //===----------------------------------------------------------------------===//
 
@@ -50,11 +51,15 @@ private:
 
   void startWhenComputed();
   void startGathersEarly();
+  SmallVector<Operation *> computedFromParameters(Value value);
   Value memoryOf(Value value);
   void memoryOf(Operation *op, Values &read, Values &written);
-  bool conflicts(Operation *op, const UnderWay &other);
+  void memoryOf(const UnderWay &other, Values &read, Values &written);
+  bool conflicts(Operation *op, const UnderWay &other, ValueRange apart = {});
   bool onlyAddsToSum(Operation *op);
   void waitForFirst(size_t count);
+  size_t neededByNextIteration(YieldOp yield);
+  void carryOver();
   void emit(Operation *op);
 
   Block &block;
@@ -99,27 +104,38 @@ void Scheduler::memoryOf(Operation *op, Values &read, Values &written) {
     written.insert(memoryOf(result).getAsOpaquePointer());
 }
 
-/// Whether `op` needs the collective's result, or memory that it or what waits
-/// with it uses.
-bool Scheduler::conflicts(Operation *op, const UnderWay &other) {
-  Values read, written;
-  memoryOf(op, read, written);
-  auto meets = [](const Values &a, const Values &b) {
-    return llvm::any_of(a, [&](void *value) { return b.contains(value); });
-  };
-  Values theirReads, theirWrites;
-  memoryOf(other.collective, theirReads, theirWrites);
+void Scheduler::memoryOf(const UnderWay &other, Values &read, Values &written) {
+  memoryOf(other.collective, read, written);
   for (Operation *late : other.putOff)
-    memoryOf(late, theirReads, theirWrites);
+    memoryOf(late, read, written);
+}
+
+static bool meets(const llvm::SmallPtrSetImpl<void *> &a,
+                  const llvm::SmallPtrSetImpl<void *> &b) {
+  return llvm::any_of(a, [&](void *value) { return b.contains(value); });
+}
+
+/// Whether `op` needs the collective's result, or memory that it or what waits
+/// with it uses; memory of `apart` is not the same for the two.
+bool Scheduler::conflicts(Operation *op, const UnderWay &other,
+                          ValueRange apart) {
+  Values read, written, theirReads, theirWrites;
+  memoryOf(op, read, written);
+  memoryOf(other, theirReads, theirWrites);
+  for (Value value : apart) {
+    theirReads.erase(value.getAsOpaquePointer());
+    theirWrites.erase(value.getAsOpaquePointer());
+  }
   return meets(read, theirWrites) || meets(written, theirReads) ||
          meets(written, theirWrites);
 }
 
-/// Whether nothing but the end of the block reads what `op` gives.
+/// Whether nothing but the end of the block reads what `op` gives, or what only
+/// that reads.
 bool Scheduler::onlyAddsToSum(Operation *op) {
   return isa<kernel::LaunchOp>(op) &&
          llvm::all_of(op->getUsers(), [&](Operation *user) {
-           return user == block.getTerminator();
+           return user == block.getTerminator() || onlyAddsToSum(user);
          });
 }
 
@@ -142,14 +158,90 @@ void Scheduler::waitForFirst(size_t count) {
   }
 }
 
+/// How many of the queue touch what goes from iteration to iteration.
+size_t Scheduler::neededByNextIteration(YieldOp yield) {
+  Values carried;
+  for (Value value : yield.getCarried())
+    carried.insert(memoryOf(value).getAsOpaquePointer());
+  for (Value value : cast<LayersOp>(yield->getParentOp()).getCarriedArgs())
+    carried.insert(value.getAsOpaquePointer());
+  size_t needed = queue.size();
+  for (; needed > 0; --needed) {
+    Values read, written;
+    memoryOf(queue[needed - 1], read, written);
+    if (meets(read, carried) || meets(written, carried))
+      break;
+  }
+  return needed;
+}
+
+/// Finds where the next iteration waits for what is still under way: at the
+/// first wait of its own, or where it is about to use their memory.
+void Scheduler::carryOver() {
+  if (queue.empty())
+    return;
+  MLIRContext *context = block.getTerminator()->getContext();
+  // Every iteration has a layer of its own.
+  auto layers = cast<LayersOp>(block.getParentOp());
+  SmallVector<Value> apart(layers.getSliceArgs());
+  llvm::append_range(apart, layers.getStateArgs());
+  for (const UnderWay &other : queue)
+    for (Operation *late : other.putOff) {
+      late->setAttr(kLateAttr, UnitAttr::get(context));
+      late->moveBefore(block.getTerminator());
+    }
+  size_t underWay = queue.size();
+  for (Operation &op : block) {
+    if (op.hasAttr(kLateAttr))
+      break;
+    bool communicates = dist::isCollective(&op);
+    if (!communicates && !isa<kernel::LaunchOp>(op))
+      continue;
+    underWay += communicates;
+    if (!op.hasAttr(kWaitsAttr) && underWay <= kMaxUnderWay &&
+        llvm::none_of(queue, [&](const UnderWay &other) {
+          return conflicts(&op, other, apart);
+        }))
+      continue;
+    op.setAttr(kCarriedWaitsAttr,
+               IntegerAttr::get(IntegerType::get(context, 64), queue.size()));
+    break;
+  }
+  queue.clear();
+}
+
+/// What computes `value` from parameters alone by bringing them together, in
+/// program order; nothing if it is something else.
+SmallVector<Operation *> Scheduler::computedFromParameters(Value value) {
+  SmallVector<Operation *> ops;
+  SmallVector<Value> todo{value};
+  while (!todo.empty()) {
+    Operation *op = behindReshapes(todo.pop_back_val()).getDefiningOp();
+    if (!op || op->getBlock() != &block)
+      return {};
+    if (auto launch = dyn_cast<kernel::LaunchOp>(op)) {
+      auto callee = symbols.lookup<kernel::FuncOp>(launch.getCallee());
+      if (!isa<dist::PackOp>(callee.getBody().front().front()))
+        return {};
+      llvm::append_range(todo, launch.getOperands());
+    } else if (!isa<GetParamOp>(op)) {
+      return {};
+    }
+    if (!llvm::is_contained(ops, op))
+      ops.push_back(op);
+  }
+  llvm::sort(ops,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  return ops;
+}
+
 /// A parameter's gather starts before the one in front of it is read.
 void Scheduler::startGathersEarly() {
   dist::AllGatherOp last;
   SmallVector<dist::AllGatherOp> gathers(block.getOps<dist::AllGatherOp>());
   for (dist::AllGatherOp gather : gathers) {
-    auto get = behindReshapes(gather.getOperand()).getDefiningOp<GetParamOp>();
-    if (!get || get->getBlock() != &block ||
-        gather.getOperand() != get.getResult())
+    SmallVector<Operation *> ops = computedFromParameters(gather.getOperand());
+    if (ops.empty())
       continue;
     if (last) {
       Operation *reader = nullptr;
@@ -160,8 +252,9 @@ void Scheduler::startGathersEarly() {
       }
       if (reader && reader->isBeforeInBlock(gather)) {
         gather->moveBefore(reader);
-        if (gather->isBeforeInBlock(get))
-          get->moveBefore(gather);
+        for (Operation *op : ops)
+          if (gather->isBeforeInBlock(op))
+            op->moveBefore(gather);
       }
     }
     last = gather;
@@ -192,8 +285,10 @@ void Scheduler::run() {
   for (Operation *op : ops) {
     // A loop's collectives are its own.
     if (op == block.getTerminator() || isa<LayersOp>(op)) {
-      waitForFirst(queue.size());
+      auto yield = dyn_cast<YieldOp>(op);
+      waitForFirst(yield ? neededByNextIteration(yield) : queue.size());
       emit(op);
+      carryOver();
       continue;
     }
     bool communicates = dist::isCollective(op);

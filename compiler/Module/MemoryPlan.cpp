@@ -84,12 +84,19 @@ MemoryPlan::addUp(const json::Object &manifest, ModuleOp module,
       llvm::StringRef storage = arg.getString("storage").value_or("");
       bool packed =
           !storage.empty() && storage != "master" && storage != "compute";
-      std::string key = (role + " " + *arg.getString("name") + " " +
+      // Sums of gradients that lie as the summands take their place.
+      bool isSum = role == entry::kGradientSum;
+      std::string key = ((isSum ? llvm::StringRef(entry::kGradient) : role) +
+                         " " + *arg.getString("name") + " " +
                          (packed ? storage : *arg.getString("dtype")) + " " +
                          llvm::Twine(maskOf(arg)))
                             .str();
       if (!seen.insert(key).second)
         continue;
+      if (isSum) {
+        state.sums += bytesOf(arg);
+        continue;
+      }
       DeviceBytes &kind = packed                      ? state.packed
                           : role == entry::kParameter ? state.parameters
                           : role == entry::kGradient  ? state.gradients
@@ -106,9 +113,9 @@ MemoryPlan::MemoryPlan(const json::Object &manifest, ModuleOp module) {
     const json::Object &axis = *value.getAsObject();
     mesh.push_back({axis.getString("axis")->str(), *axis.getInteger("size")});
   }
-  train =
-      addUp(manifest, module,
-            {"micro_step", "optimizer_step", "convert_storage", "eval_loss"});
+  train = addUp(manifest, module,
+                {"micro_step", "last_micro_step", "optimizer_step",
+                 "convert_storage", "eval_loss"});
   infer = addUp(manifest, module, {"prefill", "decode"});
 }
 
@@ -119,17 +126,18 @@ MemoryPlan::MemoryPlan(const json::Object &manifest, ModuleOp module) {
 json::Object MemoryPlan::device() const {
   int64_t activations = train.activations.total();
   int64_t trainPeak = train.parameters.total() + train.gradients.total() +
-                      train.moments.total() + train.arena;
+                      train.moments.total() + train.sums + train.arena;
   int64_t inferPeak = infer.parameters.total() + infer.packed.total() +
                       infer.cache.total() + infer.arena;
   return json::Object{
-      {"train", json::Object{{"peak_bytes", trainPeak},
-                             {"parameters", train.parameters.total()},
-                             {"gradients", train.gradients.total()},
-                             {"optimizer", train.moments.total()},
-                             {"activations", activations},
-                             {"packed", 0},
-                             {"workspace", train.arena - activations}}},
+      {"train",
+       json::Object{{"peak_bytes", trainPeak},
+                    {"parameters", train.parameters.total()},
+                    {"gradients", train.gradients.total()},
+                    {"optimizer", train.moments.total()},
+                    {"activations", activations},
+                    {"packed", 0},
+                    {"workspace", train.sums + train.arena - activations}}},
       {"infer", json::Object{{"peak_bytes", inferPeak},
                              {"parameters", infer.parameters.total()},
                              {"packed", infer.packed.total()},

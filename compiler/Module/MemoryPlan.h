@@ -51,6 +51,8 @@ private:
   struct State {
     DeviceBytes parameters, packed, gradients, moments, cache, activations;
     int64_t arena = 0;
+    int64_t sums =
+        0; // of gradients, beside their summands: counts as workspace
   };
   struct SubAxis {
     std::string axis;

@@ -350,23 +350,37 @@ static Tensor element(kernel::ElementOp op, const Tensor &x) {
   return result;
 }
 
-/// Reads a tensor as [before dim][parts][rest] and writes it as [parts][before
-/// dim][rest], or the other way round.
-static Tensor movePart(Operation *op, const Tensor &x, int64_t dim,
-                       int64_t parts, bool toFront) {
-  Tensor result(resultType(op));
-  dim = x.type.getRank() - 1 - dim;
-  int64_t rest = strides(x.type.getShape())[dim] * x.dim(dim) / parts;
-  int64_t before = x.size() / (rest * parts);
+/// Copies between a tensor [before dim][parts][rest] and the columns of a
+/// bucket [parts][...], which begin with [before dim][rest] at `offset`.
+static void movePart(Tensor &tensor, Tensor &bucket, int64_t dim, int64_t parts,
+                     int64_t offset, bool intoBucket) {
+  dim = tensor.type.getRank() - 1 - dim;
+  int64_t rest = strides(tensor.type.getShape())[dim] * tensor.dim(dim) / parts;
+  int64_t before = tensor.size() / (rest * parts);
+  int64_t row = bucket.size() / parts;
   for (int64_t b = 0; b < before; ++b)
     for (int64_t p = 0; p < parts; ++p)
       for (int64_t i = 0; i < rest; ++i) {
-        int64_t apart = (p * before + b) * rest + i;
-        int64_t together = (b * parts + p) * rest + i;
-        result.values[toFront ? apart : together] =
-            x.values[toFront ? together : apart];
+        double &apart = bucket.values[p * row + offset + b * rest + i];
+        double &together = tensor.values[(b * parts + p) * rest + i];
+        if (intoBucket)
+          apart = together;
+        else
+          together = apart;
       }
-  return result;
+}
+
+static Tensor packed(dist::PackOp op, Operands in) {
+  Tensor tensor = *in[0];
+  Tensor bucket = op.getBucket() ? *in[1] : Tensor(resultType(op));
+  movePart(tensor, bucket, op.getDim(), op.getParts(), op.getOffset(), true);
+  return bucket;
+}
+
+static Tensor unpacked(dist::UnpackOp op, const Tensor &x) {
+  Tensor bucket = x, tensor(resultType(op));
+  movePart(tensor, bucket, op.getDim(), op.getParts(), op.getOffset(), false);
+  return tensor;
 }
 
 static Tensor distSlice(dist::SliceOp op, const Tensor &x,
@@ -439,8 +453,8 @@ FailureOr<Tensor> oracle::evaluate(Operation *op, Operands in) {
   if (auto x = dyn_cast<dist::PadGroupsOp>(op))
     return padGroups(x, in);
   if (auto x = dyn_cast<dist::PackOp>(op))
-    return movePart(op, *in[0], x.getDim(), x.getParts(), true);
+    return packed(x, in);
   if (auto x = dyn_cast<dist::UnpackOp>(op))
-    return movePart(op, *in[0], x.getDim(), x.getParts(), false);
+    return unpacked(x, *in[0]);
   return op->emitOpError("is no elementary op that the oracle computes");
 }

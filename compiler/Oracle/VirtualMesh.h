@@ -31,10 +31,11 @@ struct MeshReport {
 /// as it is, and the phase `shard`'s version of it on every device of the mesh
 /// with its part of the same inputs, and compares the logical results. Devices
 /// that hold copies must agree in every bit. With `fused` the devices run
-/// kernels.
-mlir::FailureOr<MeshReport> checkMesh(mlir::ModuleOp module,
-                                      llvm::StringRef name, Precision precision,
-                                      bool fused, const InputGenerator &inputs);
+/// kernels. `last_micro_step`, which the phase may make, is held against
+/// `micro_step`; nothing if it is not there.
+mlir::FailureOr<std::optional<MeshReport>>
+checkMesh(mlir::ModuleOp module, llvm::StringRef name, Precision precision,
+          bool fused, const InputGenerator &inputs);
 
 } // namespace qwen::oracle
 

@@ -21,6 +21,9 @@ inline constexpr llvm::StringLiteral kResultsAttr = "dist.results";
 inline constexpr llvm::StringLiteral kArgumentsAttr = "dist.arguments";
 /// On an op that adds to a sum: the sum lies otherwise than what it adds.
 inline constexpr llvm::StringLiteral kApartAttr = "dist.apart";
+/// On a reshard or collective, up to `bucket-collectives`: the tensor is a
+/// parameter or a gradient, which no batch or sequence has a part in.
+inline constexpr llvm::StringLiteral kOfParameterAttr = "dist.of_parameter";
 
 using Shardings = std::vector<dist::Sharding>;
 

@@ -211,8 +211,9 @@ static Sharding stacked(Sharding sharding) {
   return sharding;
 }
 
-/// The sharding of a state of a parameter; a gradient's is that of the sums
-/// that `propagate-shardings` finds, unless it is stored split.
+/// The sharding of a state of a parameter. The update reads gradients where the
+/// optimizer's state lies; those of micro steps are sums that
+/// `propagate-shardings` finds, unless they are stored split.
 Sharding ImportMesh::stateSharding(func::FuncOp entry, DictionaryAttr attrs,
                                    bool hasCompute) {
   auto symbol = attrs.getAs<FlatSymbolRefAttr>(entry::kParam);
@@ -223,7 +224,9 @@ Sharding ImportMesh::stateSharding(func::FuncOp entry, DictionaryAttr attrs,
   };
   StringRef role = attrs.getAs<StringAttr>(entry::kRole).getValue();
   if (role == entry::kGradient)
-    return get(zero >= 2 ? kStorageAttr : kComputeAttr);
+    return get(zero >= 2 || entry.getSymName() == "optimizer_step"
+                   ? kStorageAttr
+                   : kComputeAttr);
   if (role != entry::kParameter)
     return get(kStorageAttr);
   // Masters are optimizer state if ops read another storage.

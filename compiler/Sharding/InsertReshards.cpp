@@ -62,6 +62,7 @@ void InsertReshards::gatherParameters(func::FuncOp entry) {
     b.setInsertionPointAfter(get);
     auto reshard =
         createReshard(b, get.getLoc(), get.getResult(), stored, read);
+    reshard->setAttr(kOfParameterAttr, b.getUnitAttr());
     get.getResult().replaceAllUsesExcept(reshard.getResult(), reshard);
   }
 }
@@ -82,6 +83,7 @@ void InsertReshards::addApart(Operation *op) {
   sum.set(start);
   b.setInsertionPointAfter(op);
   auto moved = createReshard(b, loc, result, added, lies);
+  moved->setAttr(kOfParameterAttr, b.getUnitAttr());
   auto total = AccumulateOp::create(b, loc, acc.getType(), moved, acc);
   setShardings(total, kOperandsAttr, {lies, lies});
   setShardings(total, kResultsAttr, lies);
@@ -130,7 +132,11 @@ LogicalResult InsertReshards::convertOperands(Operation *op) {
     // What comes from outside of a loop is moved there, once.
     if (value.getParentBlock() != op->getBlock())
       b.setInsertionPointAfterValue(value);
-    op->setOperand(i, createReshard(b, value.getLoc(), value, from, to));
+    auto reshard = createReshard(b, value.getLoc(), value, from, to);
+    // An update knows of nothing else.
+    if (!op->getParentOfType<func::FuncOp>()->hasAttr(entry::kExtents))
+      reshard->setAttr(kOfParameterAttr, b.getUnitAttr());
+    op->setOperand(i, reshard);
   }
   return success();
 }

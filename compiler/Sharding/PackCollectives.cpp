@@ -42,7 +42,7 @@ static void packOperand(Operation *op, int64_t dim, int64_t parts) {
     return;
   OpBuilder b(op);
   op->setOperand(0, PackOp::create(b, op->getLoc(), operand.getType(), operand,
-                                   fromEnd(operand, dim), parts));
+                                   Value(), fromEnd(operand, dim), parts));
 }
 
 static void unpackResult(Operation *op, int64_t dim, int64_t parts) {

@@ -171,6 +171,8 @@ void Partitioner::expand(ReshardOp op) {
                               type.getRank() - 1 - step.dim, parts);
       break;
     }
+    if (Attribute attr = op->getAttr(kOfParameterAttr))
+      value.getDefiningOp()->setAttr(kOfParameterAttr, attr);
   }
   op.replaceAllUsesWith(value);
   op.erase();

@@ -14,6 +14,23 @@ include "mlir/Pass/PassBase.td"
 // Transformations, in alphabetical order
 //===----------------------------------------------------------------------===//
 
+def BucketCollectives : Pass<"bucket-collectives", "::mlir::ModuleOp"> {
+  let summary = "makes one collective of those of several parameters";
+  let dependentDialects = ["::qwen::dist::DistDialect"];
+  let description = [{
+    Collectives of one kind, one element type and the same sub-axes on parameters or gradients of one block (a layer, or what
+    is in front of or behind the layers) become one: `dist.pack` brings their operands together, `dist.unpack`
+    their results apart. A bucket is closed when the next tensor would make it larger than `elements`, counted before
+    scatters and behind gathers; tensors of that size or more go alone and are not copied. A bucket stands where the last operand is
+    computed; what something needs before that does not join, and what another collective goes on with has buckets of
+    its own.
+  }];
+  let options = [
+    Option<"elements", "elements", "int64_t", "1 << 24",
+           "Elements of a full bucket (64 MiB of f32)">,
+  ];
+}
+
 def ImportMesh : Pass<"import-mesh", "::mlir::ModuleOp"> {
   let summary = "says how parameters, inputs and states lie on the mesh";
   let dependentDialects = ["::qwen::dist::DistDialect"];
@@ -72,11 +89,14 @@ def PropagateShardings : Pass<"propagate-shardings", "::mlir::ModuleOp"> {
 }
 
 def ReduceGradients : Pass<"reduce-gradients", "::mlir::ModuleOp"> {
-  let summary = "adds up the devices' gradients at the start of the optimizer's step";
+  let summary = "adds up the devices' gradients in the last micro step";
   let dependentDialects = ["::qwen::dist::DistDialect"];
   let description = [{
-    Micro steps leave sums of a device's own rows. With ZeRO a device keeps only the part of the
-    sum that it updates. From ZeRO-2 on gradients are added up in micro steps, and there is nothing to do.
+    `micro_step` leaves sums of a device's own rows. A copy of it, `last_micro_step`, adds each gradient up over
+    devices right behind the op that finishes it. The sums are what `optimizer_step` reads, of role `gradient_sum`: in the
+    summands' place, or with ZeRO-1 a device's part of them in a state of its own, and the summands are
+    cleared. What micro steps add up over devices themselves (from ZeRO-2 on) is left alone; there is no such entry where
+    that is all.
   }];
 }
 

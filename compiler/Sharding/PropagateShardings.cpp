@@ -276,14 +276,8 @@ LogicalResult Propagation::visitLayers(LayersOp layers) {
     results.push_back(known[arg]);
   for (Value saved : yield.getStacked())
     results.push_back(stackOf(known[saved].withoutPartial()));
-  // A loop that adds up sums in place leaves them whole.
-  Shardings states;
-  for (auto [arg, next] : llvm::zip(layers.getStateArgs(), yield.getStates())) {
-    std::optional<Sharding> has = of(next);
-    bool isWhole = has && *has == known[arg].withoutPartial();
-    states.push_back(isWhole ? *has : known[arg]);
-    results.push_back(stackOf(states.back()));
-  }
+  for (Value arg : layers.getStateArgs())
+    results.push_back(stackOf(known[arg]));
   setShardings(layers, kResultsAttr, results);
   for (auto [result, sharding] : llvm::zip(layers.getResults(), results))
     known[result] = sharding;
@@ -301,7 +295,8 @@ LogicalResult Propagation::visitLayers(LayersOp layers) {
     yielded.push_back(known[arg]);
   for (Value saved : yield.getStacked())
     yielded.push_back(known[saved].withoutPartial());
-  llvm::append_range(yielded, states);
+  for (Value arg : layers.getStateArgs())
+    yielded.push_back(known[arg]);
   setShardings(yield, kOperandsAttr, yielded);
   return success();
 }
@@ -318,12 +313,6 @@ LogicalResult Propagation::visitBlock(Block &block) {
               ? storedSharding(get, param).getSharding()
               : param->getAttrOfType<ShardingAttr>(kComputeAttr).getSharding();
       setShardings(get, kResultsAttr, known[get.getResult()]);
-    } else if (auto reshard = dyn_cast<ReshardOp>(op)) {
-      reshard.setFromAttr(
-          ShardingAttr::get(op.getContext(), known[reshard.getOperand()]));
-      known[reshard.getResult()] = reshard.getTo().getSharding();
-      setShardings(reshard, kOperandsAttr, known[reshard.getOperand()]);
-      setShardings(reshard, kResultsAttr, known[reshard.getResult()]);
     } else if (isa<ZerosOp, StartOp>(op)) {
       // The start of a sum lies as that wants it.
       Value zeros = op.getResult(0);
@@ -369,11 +358,11 @@ LogicalResult Propagation::run() {
     return entry.getArgAttrOfType<ShardingAttr>(i, kShardingAttr).getSharding();
   };
   // Gradients that are stored like their parameters are sums of devices: of
-  // which, the entry that makes them says to the one that reads them.
-  auto step = module.lookupSymbol<func::FuncOp>("micro_step");
+  // which, the entry that makes them says.
+  bool makesGradients = entry.getSymName() == "micro_step";
   auto isOpen = [&](unsigned i) {
     auto symbol = entry.getArgAttrOfType<FlatSymbolRefAttr>(i, entry::kParam);
-    if (roleOf(i) != entry::kGradient || !symbol)
+    if (!makesGradients || roleOf(i) != entry::kGradient || !symbol)
       return false;
     auto param = module.lookupSymbol<ParamOp>(symbol.getValue());
     Sharding compute =
@@ -382,15 +371,7 @@ LogicalResult Propagation::run() {
   };
   for (unsigned i = 0; i < body.getNumArguments(); ++i) {
     Sharding sharding = annotated(i);
-    if (roleOf(i) == entry::kGradient && step && step != entry) {
-      for (unsigned j = 0; j < step.getNumArguments(); ++j)
-        if (step.getArgAttr(j, entry::kParam) ==
-                entry.getArgAttr(i, entry::kParam) &&
-            step.getArgAttr(j, entry::kRole) ==
-                entry.getArgAttr(i, entry::kRole))
-          sharding = step.getArgAttrOfType<ShardingAttr>(j, kShardingAttr)
-                         .getSharding();
-    } else if (isOpen(i)) {
+    if (isOpen(i)) {
       hints[body.getArgument(i)] = sharding;
       continue;
     }
@@ -408,12 +389,10 @@ LogicalResult Propagation::run() {
   Shardings returned;
   for (unsigned r = 0; r < entry.getNumResults(); ++r) {
     if (auto alias = entry.getResultAttrOfType<IntegerAttr>(r, entry::kAlias)) {
-      Sharding sharding = known[body.getArgument(alias.getInt())];
-      std::optional<Sharding> has = of(body.getTerminator()->getOperand(r));
-      if (has && *has == sharding.withoutPartial())
-        sharding = *has;
-      entry.setResultAttr(r, kShardingAttr,
-                          ShardingAttr::get(entry.getContext(), sharding));
+      entry.setResultAttr(
+          r, kShardingAttr,
+          ShardingAttr::get(entry.getContext(),
+                            known[body.getArgument(alias.getInt())]));
     }
     returned.push_back(entry.getResultAttrOfType<ShardingAttr>(r, kShardingAttr)
                            .getSharding());

@@ -3,10 +3,11 @@
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The optimizer's entry begins with a loop that makes the sum of every
-// gradient's summands. Where the optimizer's state lies as the parameter does,
-// the sum takes the summands' place; else each device keeps its part of it in
-// a place of its own, and the summands become zeros.
+// The last micro step of an optimizer step is an entry of its own: it adds each
+// gradient up over devices where the backward pass has just finished it, so
+// that the sum runs beside what is left of that pass. Where the sum lies as the
+// summands do it takes their place; else each device gets its part of it in a
+// state of its own, and the summands become zeros.
 //
 //===----------------------------------------------------------------------===//
 
@@ -16,7 +17,6 @@
 #include "dialects/Qwen/Entry.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
-#include "llvm/ADT/SetVector.h"
 
 namespace qwen {
 #define GEN_PASS_DEF_REDUCEGRADIENTS
@@ -28,14 +28,40 @@ using namespace qwen;
 using namespace qwen::dist;
 
 namespace {
-/// A gradient of the optimizer's entry.
+/// A gradient that micro steps leave as summands of devices.
 struct Gradient {
-  BlockArgument arg;
-  ParamOp param;
-  Sharding to;
-  bool inPlace;
-  Value reduced; // what takes its place
-  Value cleared; // what its memory holds in the end, if that is not `inPlace`
+  unsigned arg; // of micro_step
+  Sharding summands, sum;
+
+  bool inPlace() const { return summands.withoutPartial() == sum; }
+};
+
+/// Turns a copy of micro_step into last_micro_step.
+class LastStep {
+public:
+  explicit LastStep(func::FuncOp entry)
+      : entry(entry), ret(entry.getBody().front().getTerminator()),
+        b(entry.getContext()) {}
+
+  void run(ArrayRef<Gradient> gradients);
+
+private:
+  /// A gradient that a loop leaves in one of its states.
+  struct Stacked {
+    const Gradient *gradient;
+    unsigned state, result;
+  };
+
+  Value reshard(Value value, const Sharding &from, const Sharding &to);
+  Value addSum(const Gradient &gradient, unsigned result);
+  void addCleared(const Gradient &gradient, unsigned result, Value cleared);
+  void sumUp(const Gradient &gradient, unsigned result);
+  void sumUp(LayersOp layers, ArrayRef<Stacked> stacked);
+  void clear(LayersOp layers, ArrayRef<Stacked> stacked);
+
+  func::FuncOp entry;
+  Operation *ret;
+  OpBuilder b;
 };
 
 struct ReduceGradients
@@ -44,159 +70,192 @@ struct ReduceGradients
 };
 } // namespace
 
-static Value reshard(OpBuilder &b, Location loc, Value value,
-                     const Sharding &to) {
-  auto attr = ShardingAttr::get(b.getContext(), to);
-  return ReshardOp::create(b, loc, value.getType(), value, attr, attr);
+static void setSharding(Operation *op, StringRef name, unsigned i,
+                        const Sharding &sharding) {
+  Shardings all = getShardings(op, name);
+  if (i == all.size())
+    all.emplace_back();
+  all[i] = sharding;
+  setShardings(op, name, all);
 }
 
-/// Reduces gradients of parameters with `count` layers in a loop.
-static void reduceStacks(OpBuilder &b, Location loc, int64_t count,
-                         ArrayRef<Gradient *> gradients) {
-  SmallVector<Value> states;
-  SmallVector<Type> stacked;
-  for (Gradient *gradient : gradients) {
-    states.push_back(gradient->arg);
-    if (!gradient->inPlace)
-      stacked.push_back(gradient->arg.getType());
-  }
-  SmallVector<Type> types(stacked);
-  llvm::append_range(types, ValueRange(states).getTypes());
-  auto loop = LayersOp::create(b, loc, types, ValueRange(), ValueRange(),
-                               states, count, 0, false);
-  OpBuilder inner(b.getContext());
-  Block &body = loop.getBody().emplaceBlock();
-  inner.setInsertionPointToEnd(&body);
-  SmallVector<Value> saved, next;
-  for (Gradient *gradient : gradients) {
-    Type type = LayersOp::slice(gradient->arg.getType());
-    Value arg = body.addArgument(type, loc);
-    Value sum = reshard(inner, loc, arg, gradient->to);
-    if (gradient->inPlace) {
-      next.push_back(sum);
-      continue;
-    }
-    saved.push_back(sum);
-    next.push_back(ClearOp::create(inner, loc, type, arg));
-  }
-  YieldOp::create(inner, loc, ValueRange(), saved, next);
-  unsigned stack = 0;
-  for (auto [gradient, result] : llvm::zip(gradients, loop.getStateResults())) {
-    gradient->reduced =
-        gradient->inPlace ? Value(result) : loop.getStackedResults()[stack++];
-    gradient->cleared = result;
-  }
-}
-
-/// `layers` with those states as slices whose values are not entry arguments;
-/// their results are used by nothing.
-static void statesToSlices(LayersOp layers,
-                           const llvm::SetVector<Value> &moved) {
-  auto isMoved = [&](Value state) { return moved.contains(state); };
-  if (llvm::none_of(layers.getStates(), isMoved))
-    return;
+/// `layers` with more states; the body's new arguments are read by nothing.
+static LayersOp withStates(LayersOp layers, ArrayRef<Value> states,
+                           ArrayRef<Value> next, ArrayRef<Sharding> shardings) {
   OpBuilder b(layers);
-  auto yield = cast<YieldOp>(layers.getBlock().getTerminator());
-  SmallVector<Value> slices(layers.getSlices()), states, yielded, oldArgs;
-  SmallVector<Type> types(layers.getCarriedResults().getTypes());
-  llvm::append_range(types, layers.getStackedResults().getTypes());
-  for (auto [state, next] : llvm::zip(layers.getStates(), yield.getStates())) {
-    if (isMoved(state)) {
-      slices.push_back(state);
-      continue;
-    }
-    states.push_back(state);
-    yielded.push_back(next);
-    types.push_back(state.getType());
-  }
+  SmallVector<Value> all(layers.getStates());
+  llvm::append_range(all, states);
+  SmallVector<Type> types(layers.getResultTypes());
+  llvm::append_range(types, ValueRange(states).getTypes());
   auto result = LayersOp::create(b, layers.getLoc(), types, layers.getCarried(),
-                                 slices, states, layers.getCount(),
+                                 layers.getSlices(), all, layers.getCount(),
                                  layers.getBegin(), layers.getReverse());
-  Block &body = layers.getBlock();
-  unsigned first = layers.getCarried().size();
-  unsigned numSlices = layers.getSlices().size(), insertAt = first + numSlices;
-  unsigned index = first + numSlices;
-  SmallVector<Value> keptResults;
-  for (auto [state, old] :
-       llvm::zip(layers.getStates(), layers.getStateResults())) {
-    if (isMoved(state)) {
-      BlockArgument arg = body.getArgument(index);
-      BlockArgument slice =
-          body.insertArgument(insertAt++, arg.getType(), arg.getLoc());
-      arg = body.getArgument(++index);
-      arg.replaceAllUsesWith(slice);
-      body.eraseArgument(index);
-    } else {
-      keptResults.push_back(old);
-      ++index;
-    }
+  result->setDiscardableAttrs(layers->getDiscardableAttrDictionary());
+  auto yield = cast<YieldOp>(layers.getBlock().getTerminator());
+  yield.getStatesMutable().append(next);
+  for (auto [state, sharding] : llvm::zip(states, shardings)) {
+    layers.getBlock().addArgument(LayersOp::slice(state.getType()),
+                                  state.getLoc());
+    for (StringRef name : {kOperandsAttr, kResultsAttr})
+      setSharding(result, name, getShardings(result, name).size(), sharding);
+    unsigned arg = getShardings(result, kArgumentsAttr).size();
+    setSharding(result, kArgumentsAttr, arg, layerOf(sharding));
+    setSharding(yield, kOperandsAttr, getShardings(yield, kOperandsAttr).size(),
+                layerOf(sharding));
   }
-  yield.getStatesMutable().assign(yielded);
-  unsigned fixed = layers.getNumResults() - layers.getStateResults().size();
-  for (unsigned i = 0; i < fixed; ++i)
-    layers.getResult(i).replaceAllUsesWith(result.getResult(i));
-  for (auto [old, now] : llvm::zip(keptResults, result.getStateResults()))
-    old.replaceAllUsesWith(now);
   result.getBody().takeBody(layers.getBody());
+  layers->replaceAllUsesWith(
+      result->getResults().take_front(layers->getNumResults()));
   layers.erase();
+  return result;
 }
 
-static void reduce(func::FuncOp step, ModuleOp module, int64_t zero) {
-  Block &body = step.getBody().front();
-  std::vector<Gradient> gradients;
-  for (BlockArgument arg : body.getArguments()) {
-    unsigned i = arg.getArgNumber();
-    auto role = step.getArgAttrOfType<StringAttr>(i, entry::kRole);
-    if (!role || role.getValue() != entry::kGradient)
-      continue;
-    auto symbol = step.getArgAttrOfType<FlatSymbolRefAttr>(i, entry::kParam);
-    auto param = module.lookupSymbol<ParamOp>(symbol.getValue());
-    auto get = [&](StringRef name) {
-      return param->getAttrOfType<ShardingAttr>(name).getSharding();
-    };
-    Sharding to = get(kStorageAttr);
-    bool inPlace = to == get(kComputeAttr);
-    // From ZeRO-2 on micro steps leave sums already where they can be split.
-    if (zero < 2 || inPlace)
-      gradients.push_back({arg, param, to, inPlace, Value(), Value()});
+/// Adds up right behind what computes `value`.
+Value LastStep::reshard(Value value, const Sharding &from, const Sharding &to) {
+  b.setInsertionPointAfterValue(value);
+  MLIRContext *context = b.getContext();
+  auto op = ReshardOp::create(b, value.getLoc(), value.getType(), value,
+                              ShardingAttr::get(context, from),
+                              ShardingAttr::get(context, to));
+  op->setAttr(kOfParameterAttr, b.getUnitAttr());
+  setShardings(op, kOperandsAttr, from);
+  setShardings(op, kResultsAttr, to);
+  return op;
+}
+
+/// A state for the sum, which `result` of the entry becomes the contents of.
+Value LastStep::addSum(const Gradient &gradient, unsigned result) {
+  auto sharding = ShardingAttr::get(b.getContext(), gradient.sum);
+  NamedAttrList attrs(entry.getArgAttrDict(gradient.arg));
+  attrs.set(entry::kRole, b.getStringAttr(entry::kGradientSum));
+  attrs.set(kShardingAttr, sharding);
+  unsigned index = entry.getNumArguments();
+  (void)entry.insertArgument(index, entry.getArgumentTypes()[gradient.arg],
+                             attrs.getDictionary(b.getContext()),
+                             entry.getArgument(gradient.arg).getLoc());
+  // The summands' contents get a result of their own.
+  unsigned last = entry.getNumResults();
+  (void)entry.insertResult(last, entry.getResultTypes()[result],
+                           entry.getResultAttrDict(result));
+  attrs.set(entry::kAlias, b.getI64IntegerAttr(index));
+  entry.setResultAttrs(result, attrs.getDictionary(b.getContext()));
+  return entry.getArgument(index);
+}
+
+void LastStep::addCleared(const Gradient &gradient, unsigned result,
+                          Value cleared) {
+  setSharding(ret, kOperandsAttr, result, gradient.sum);
+  setSharding(ret, kOperandsAttr, ret->getNumOperands(), gradient.summands);
+  ret->insertOperands(ret->getNumOperands(), cleared);
+}
+
+/// A gradient outside of layers.
+void LastStep::sumUp(const Gradient &gradient, unsigned result) {
+  Value summands = ret->getOperand(result);
+  ret->setOperand(result, reshard(summands, gradient.summands, gradient.sum));
+  if (gradient.inPlace()) {
+    setSharding(ret, kOperandsAttr, result, gradient.sum);
+    entry.setResultAttr(result, kShardingAttr,
+                        ShardingAttr::get(b.getContext(), gradient.sum));
+    return;
   }
-  OpBuilder b = OpBuilder::atBlockBegin(&body);
-  SmallVector<Operation *> before;
-  llvm::MapVector<int64_t, SmallVector<Gradient *>> stacks;
-  for (Gradient &gradient : gradients) {
-    Location loc = gradient.param.getLoc();
-    if (auto layers = gradient.param.getLayers()) {
-      stacks[*layers].push_back(&gradient);
+  addSum(gradient, result);
+  b.setInsertionPoint(ret);
+  auto cleared =
+      ClearOp::create(b, summands.getLoc(), summands.getType(), summands);
+  setShardings(cleared, kOperandsAttr, gradient.summands);
+  setShardings(cleared, kResultsAttr, gradient.summands);
+  addCleared(gradient, result, cleared);
+}
+
+/// The gradients that a reverse loop computes.
+void LastStep::sumUp(LayersOp layers, ArrayRef<Stacked> stacked) {
+  auto yield = cast<YieldOp>(layers.getBlock().getTerminator());
+  unsigned firstYield = yield.getStates().getBeginOperandIndex();
+  unsigned firstResult =
+      layers.getNumResults() - layers.getStateResults().size();
+  SmallVector<Value> states, next;
+  Shardings shardings;
+  SmallVector<Stacked> moved;
+  for (const Stacked &item : stacked) {
+    const Gradient &gradient = *item.gradient;
+    Value sum = reshard(yield.getStates()[item.state],
+                        layerOf(gradient.summands), layerOf(gradient.sum));
+    if (gradient.inPlace()) {
+      yield->setOperand(firstYield + item.state, sum);
+      setSharding(yield, kOperandsAttr, firstYield + item.state,
+                  layerOf(gradient.sum));
+      setSharding(layers, kResultsAttr, firstResult + item.state, gradient.sum);
+      setSharding(ret, kOperandsAttr, item.result, gradient.sum);
+      entry.setResultAttr(item.result, kShardingAttr,
+                          ShardingAttr::get(b.getContext(), gradient.sum));
       continue;
     }
-    gradient.reduced = reshard(b, loc, gradient.arg, gradient.to);
-    if (!gradient.inPlace)
-      gradient.cleared =
-          ClearOp::create(b, loc, gradient.arg.getType(), gradient.arg);
+    states.push_back(addSum(gradient, item.result));
+    next.push_back(sum);
+    shardings.push_back(gradient.sum);
+    moved.push_back(item);
   }
-  for (auto &[count, members] : stacks)
-    reduceStacks(b, members.front()->param.getLoc(), count, members);
+  if (moved.empty())
+    return;
+  unsigned before = layers.getNumResults();
+  LayersOp all = withStates(layers, states, next, shardings);
+  for (auto [i, item] : llvm::enumerate(moved))
+    ret->setOperand(item.result, all.getResult(before + i));
+  clear(all, moved);
+}
 
-  llvm::SetVector<Value> moved;
-  llvm::SmallPtrSet<Operation *, 8> made;
-  for (Operation &op : llvm::make_range(body.begin(), b.getInsertionPoint()))
-    made.insert(&op);
-  Operation *ret = body.getTerminator();
-  for (Gradient &gradient : gradients) {
-    gradient.arg.replaceUsesWithIf(gradient.reduced, [&](OpOperand &use) {
-      return !made.contains(use.getOwner());
-    });
-    if (gradient.inPlace)
-      continue;
-    if (gradient.param.getLayers())
-      moved.insert(gradient.reduced);
-    for (unsigned r = 0; r < step.getNumResults(); ++r)
-      if (auto alias = step.getResultAttrOfType<IntegerAttr>(r, entry::kAlias))
-        if (alias.getInt() == gradient.arg.getArgNumber())
-          ret->setOperand(r, gradient.cleared);
+/// Zeros in place of the summands that `layers` leaves.
+void LastStep::clear(LayersOp layers, ArrayRef<Stacked> stacked) {
+  Location loc = layers.getLoc();
+  SmallVector<Value> states, next;
+  Shardings shardings, slices;
+  for (const Stacked &item : stacked) {
+    states.push_back(layers.getStateResults()[item.state]);
+    shardings.push_back(item.gradient->summands);
+    slices.push_back(layerOf(shardings.back()));
   }
-  for (auto layers : llvm::make_early_inc_range(body.getOps<LayersOp>()))
-    statesToSlices(layers, moved);
+  b.setInsertionPoint(ret);
+  auto loop = LayersOp::create(b, loc, ValueRange(states).getTypes(),
+                               ValueRange(), ValueRange(), states,
+                               layers.getCount(), layers.getBegin(), false);
+  Block &body = loop.getBody().emplaceBlock();
+  b.setInsertionPointToEnd(&body);
+  for (auto [state, slice] : llvm::zip(states, slices)) {
+    Value arg = body.addArgument(LayersOp::slice(state.getType()), loc);
+    auto cleared = ClearOp::create(b, loc, arg.getType(), arg);
+    setShardings(cleared, kOperandsAttr, slice);
+    setShardings(cleared, kResultsAttr, slice);
+    next.push_back(cleared);
+  }
+  auto yield = YieldOp::create(b, loc, ValueRange(), ValueRange(), next);
+  setShardings(yield, kOperandsAttr, slices);
+  setShardings(loop, kArgumentsAttr, slices);
+  for (StringRef name : {kOperandsAttr, kResultsAttr})
+    setShardings(loop, name, shardings);
+  for (auto [item, result] : llvm::zip(stacked, loop.getResults()))
+    addCleared(*item.gradient, item.result, result);
+}
+
+void LastStep::run(ArrayRef<Gradient> gradients) {
+  unsigned numResults = entry.getNumResults();
+  llvm::MapVector<Operation *, SmallVector<Stacked>> loops;
+  for (const Gradient &gradient : gradients)
+    for (unsigned r = 0; r < numResults; ++r) {
+      auto alias = entry.getResultAttrOfType<IntegerAttr>(r, entry::kAlias);
+      if (!alias || alias.getInt() != gradient.arg)
+        continue;
+      auto value = dyn_cast<OpResult>(ret->getOperand(r));
+      auto layers = value ? dyn_cast<LayersOp>(value.getOwner()) : LayersOp();
+      if (!layers) {
+        sumUp(gradient, r);
+        continue;
+      }
+      unsigned first = layers.getNumResults() - layers.getStateResults().size();
+      loops[layers].push_back({&gradient, value.getResultNumber() - first, r});
+    }
+  for (auto &[layers, stacked] : loops)
+    sumUp(cast<LayersOp>(layers), stacked);
 }
 
 void ReduceGradients::runOnOperation() {
@@ -204,10 +263,41 @@ void ReduceGradients::runOnOperation() {
   FailureOr<Mesh> mesh = getMesh(module);
   if (failed(mesh))
     return signalPassFailure();
-  auto parallel = module->getAttrOfType<DictionaryAttr>(kParallelAttr);
-  auto zero = parallel ? parallel.getAs<IntegerAttr>("zero") : IntegerAttr();
-  if (subAxesOf(*mesh).empty())
+  auto step = module.lookupSymbol<func::FuncOp>("micro_step");
+  auto update = module.lookupSymbol<func::FuncOp>("optimizer_step");
+  if (subAxesOf(*mesh).empty() || !step || !update)
     return;
-  if (auto step = module.lookupSymbol<func::FuncOp>("optimizer_step"))
-    reduce(step, module, zero ? zero.getInt() : 0);
+  auto sharding = [](func::FuncOp entry, unsigned i) {
+    return entry.getArgAttrOfType<ShardingAttr>(i, kShardingAttr).getSharding();
+  };
+  auto isGradient = [](func::FuncOp entry, unsigned i) {
+    auto role = entry.getArgAttrOfType<StringAttr>(i, entry::kRole);
+    return role && role.getValue() == entry::kGradient;
+  };
+  auto gradientSum = StringAttr::get(&getContext(), entry::kGradientSum);
+  std::vector<Gradient> gradients;
+  for (unsigned i = 0; i < update.getNumArguments(); ++i) {
+    if (!isGradient(update, i))
+      continue;
+    for (unsigned j = 0; j < step.getNumArguments(); ++j) {
+      if (!isGradient(step, j) || step.getArgAttr(j, entry::kParam) !=
+                                      update.getArgAttr(i, entry::kParam))
+        continue;
+      if (sharding(step, j) == sharding(update, i))
+        continue;
+      gradients.push_back({j, sharding(step, j), sharding(update, i)});
+      update.setArgAttr(i, entry::kRole, gradientSum);
+      for (unsigned r = 0; r < update.getNumResults(); ++r)
+        if (auto alias =
+                update.getResultAttrOfType<IntegerAttr>(r, entry::kAlias))
+          if (alias.getInt() == i)
+            update.setResultAttr(r, entry::kRole, gradientSum);
+    }
+  }
+  if (gradients.empty())
+    return;
+  func::FuncOp last = step.clone();
+  last.setName("last_micro_step");
+  module.insert(std::next(Block::iterator(step)), last);
+  LastStep(last).run(gradients);
 }

@@ -13,12 +13,13 @@ using namespace qwen;
 void qwen::buildShardPasses(mlir::OpPassManager &pm) {
   pm.addPass(createImportMesh());
   pm.addPass(createSplitBlocks());
-  pm.addPass(createReduceGradients());
   pm.addPass(createPropagateShardings());
+  pm.addPass(createReduceGradients());
   pm.addPass(createInsertReshards());
   // Equal reshards become one.
   pm.addPass(mlir::createCSEPass());
   pm.addPass(createPartition());
+  pm.addPass(createBucketCollectives());
   pm.addPass(createPackCollectives());
   pm.addPass(mlir::createCSEPass());
 }

@@ -166,17 +166,26 @@ def Dist_PackOp : Dist_Op<"pack", [Pure]> {
   let description = [{
     Of the operand's elements, cut into `parts` blocks along dimension `dim` (0: the last one): those of
     the first block, then those of the second. The type stays, as a name for the memory.
-    Lifespan: made by `pack-collectives`; a kernel from `fuse` on.
+
+    Several tensors share a bucket: `parts` rows of equal length, of which every tensor has the columns from `offset`
+    on, block i in row i. The result is `bucket`, in place, with the operand's columns written; without it a new one.
+    Lifespan: made by `pack-collectives` and `bucket-collectives`; a kernel from `fuse` on.
   }];
-  let arguments = (ins Dist_Tensor:$operand, I64Attr:$dim, I64Attr:$parts);
+  let arguments = (ins Dist_Tensor:$operand, Optional<Dist_Tensor>:$bucket, I64Attr:$dim,
+                       I64Attr:$parts, DefaultValuedAttr<I64Attr, "0">:$offset);
   let results = (outs Dist_Tensor:$result);
-  let assemblyFormat = "$operand `dim` $dim `parts` $parts attr-dict `:` type($operand) `->` type($result)";
+  let assemblyFormat = [{
+    $operand (`into` $bucket^)? `dim` $dim `parts` $parts attr-dict `:` functional-type(operands, results)
+  }];
 }
 
 def Dist_UnpackOp : Dist_Op<"unpack", [Pure]> {
   let summary = "puts blocks side by side along a dimension";
-  let description = "The inverse of `dist.pack`. Lifespan: as `dist.pack`.";
-  let arguments = (ins Dist_Tensor:$operand, I64Attr:$dim, I64Attr:$parts);
+  let description = [{
+    The inverse of `dist.pack`: of a bucket the columns of one tensor. Lifespan: as `dist.pack`.
+  }];
+  let arguments = (ins Dist_Tensor:$operand, I64Attr:$dim, I64Attr:$parts,
+                       DefaultValuedAttr<I64Attr, "0">:$offset);
   let results = (outs Dist_Tensor:$result);
   let assemblyFormat = "$operand `dim` $dim `parts` $parts attr-dict `:` type($operand) `->` type($result)";
 }

@@ -6,7 +6,9 @@
 // An entry point is a `func.func` with the attribute `qwen.entry`. `import`
 // makes `eval_loss`, `logits`, `prefill` and `decode` (runtime/abi/manifest.md
 // says what they take and give); `autodiff` makes `micro_step` from
-// `eval_loss`, and `optimizer_step` and `convert_storage`. For example
+// `eval_loss`, and `optimizer_step` and `convert_storage`; on a mesh `shard`
+// makes `last_micro_step`, which also adds up the devices' gradients. For
+// example
 //
 //   func.func @logits(%tokens: tensor<4x64xi32> {qwen.name = "tokens",
 //   qwen.role = "input"})
@@ -69,6 +71,8 @@ inline constexpr llvm::StringLiteral kInput = "input";
 inline constexpr llvm::StringLiteral kOutput = "output";
 inline constexpr llvm::StringLiteral kParameter = "parameter";
 inline constexpr llvm::StringLiteral kGradient = "gradient";
+/// What devices' gradients add up to, as the update reads it.
+inline constexpr llvm::StringLiteral kGradientSum = "gradient_sum";
 inline constexpr llvm::StringLiteral kMoment1 = "moment1";
 inline constexpr llvm::StringLiteral kMoment2 = "moment2";
 inline constexpr llvm::StringLiteral kCache = "cache";

@@ -17,9 +17,9 @@
 using namespace qrt;
 
 std::string_view qrt::nameOf(ArgRole role) {
-  constexpr std::string_view names[] = {"input",    "output",  "parameter",
-                                        "gradient", "moment1", "moment2",
-                                        "cache",    "mesh"};
+  constexpr std::string_view names[] = {"input",    "output",       "parameter",
+                                        "gradient", "gradient_sum", "moment1",
+                                        "moment2",  "cache",        "mesh"};
   return names[static_cast<int>(role)];
 }
 

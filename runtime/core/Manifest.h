@@ -75,6 +75,8 @@ struct ParameterInfo {
   /// Whether the compute storage is the master itself: of one type, and cut the
   /// same way.
   bool computeIsMaster = false;
+  /// Whether the sum of devices' gradients takes the place of the summands.
+  bool sumIsGradient = false;
   std::map<std::string, std::vector<FileView>> views; ///< "hf", "gguf"
 
   int64_t layerCount() const { return layers.value_or(1); }
@@ -91,6 +93,7 @@ enum class ArgRole {
   Output,
   Parameter,
   Gradient,
+  GradientSum, ///< what devices' gradients add up to
   Moment1,
   Moment2,
   Cache,

@@ -199,6 +199,7 @@ ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
                                         {"output", ArgRole::Output},
                                         {"parameter", ArgRole::Parameter},
                                         {"gradient", ArgRole::Gradient},
+                                        {"gradient_sum", ArgRole::GradientSum},
                                         {"moment1", ArgRole::Moment1},
                                         {"moment2", ArgRole::Moment2},
                                         {"cache", ArgRole::Cache},
@@ -241,7 +242,8 @@ ArgInfo readArg(JsonReader reader, const EntryInfo &entry,
   }
   readSharding(reader, manifest, arg);
   if (arg.role == ArgRole::Parameter || arg.role == ArgRole::Gradient ||
-      arg.role == ArgRole::Moment1 || arg.role == ArgRole::Moment2) {
+      arg.role == ArgRole::GradientSum || arg.role == ArgRole::Moment1 ||
+      arg.role == ArgRole::Moment2) {
     arg.parameter = manifest.findParameter(arg.name);
     if (arg.parameter < 0) {
       reader.fail(fmt::format("names '{}', which is no parameter", arg.name));
@@ -520,6 +522,23 @@ void compareStorages(Manifest &manifest) {
   }
 }
 
+/// Finds the parameters whose gradients are added up in place.
+void compareSums(Manifest &manifest) {
+  auto find = [&](ArgRole role, const std::string &name) {
+    const ArgInfo *found = nullptr;
+    for (const EntryInfo &entry : manifest.entries)
+      if (const ArgInfo *arg = entry.findArg(role, name); arg && !found)
+        found = arg;
+    return found;
+  };
+  for (ParameterInfo &parameter : manifest.parameters) {
+    const ArgInfo *sum = find(ArgRole::GradientSum, parameter.name);
+    const ArgInfo *summands = find(ArgRole::Gradient, parameter.name);
+    parameter.sumIsGradient =
+        sum && summands && sum->sharding == summands->sharding;
+  }
+}
+
 void readDocument(JsonReader root, Manifest &manifest) {
   manifest.format = root.at("format").integer(0, 1 << 30);
   manifest.abi = root.at("abi").integer(0, 1 << 30);
@@ -575,6 +594,7 @@ void readDocument(JsonReader root, Manifest &manifest) {
         !manifest.entries[update].findArg(ArgRole::Moment2, parameter.name))
       parameter.moments = 1;
   compareStorages(manifest);
+  compareSums(manifest);
   manifest.memory = root.at("memory").raw();
 }
 

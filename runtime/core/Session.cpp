@@ -87,6 +87,9 @@ static std::string itemOf(const ArgInfo &arg) {
 }
 
 std::string Session::groupOf(const ArgInfo &arg, const Manifest &manifest) {
+  if (arg.role == ArgRole::GradientSum &&
+      manifest.parameters[arg.parameter].sumIsGradient)
+    return std::string(nameOf(ArgRole::Gradient));
   if (arg.role != ArgRole::Parameter)
     return std::string(nameOf(arg.role));
   // Where compute storages are the masters, both names mean one memory.
@@ -201,7 +204,17 @@ const ArgInfo *Session::stateInfo(const StateKind &kind, int index) const {
       (kind.role == ArgRole::Parameter && !info.storages.count(kind.storage)))
     return nullptr;
   auto item = group->second.items.find(info.name);
-  return item == group->second.items.end() ? nullptr : item->second.info;
+  if (item == group->second.items.end())
+    return nullptr;
+  if (kind.role != ArgRole::GradientSum)
+    return item->second.info;
+  // The summands' memory, where it is shared, is described as theirs.
+  for (const std::string &name : entryNames)
+    if (const ArgInfo *sum =
+            manifest().entries[manifest().findEntry(name)].findArg(kind.role,
+                                                                   info.name))
+      return sum;
+  return nullptr;
 }
 
 void *Session::state(const StateKind &kind, int index) const {

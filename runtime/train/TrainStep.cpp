@@ -34,15 +34,23 @@ Expected<StepBatch> StepBatch::fetch(Batches &data, int64_t first, int64_t rows,
   return batch;
 }
 
+const char *qrt::lastMicroStep(const Manifest &manifest) {
+  constexpr const char *kLast = "last_micro_step";
+  return manifest.findEntry(kLast) >= 0 ? kLast : "micro_step";
+}
+
 Expected<double> SessionStep::accumulate(const StepBatch &batch) {
   auto inverse = static_cast<float>(1.0 / double(batch.count));
-  QRT_ASSIGN_OR_RETURN(GroupCall micro, session.prepare("micro_step"));
+  QRT_ASSIGN_OR_RETURN(GroupCall all, session.prepare("micro_step"));
+  QRT_ASSIGN_OR_RETURN(GroupCall last,
+                       session.prepare(lastMicroStep(session.manifest())));
   std::vector<float> losses(batch.accumulate);
-  micro.bindInput("inv_count", &inverse);
-  micro.setExtent("batch", batch.rows);
-  micro.setExtent("sequence", batch.sequence);
   int64_t size = batch.rows * batch.sequence;
   for (int64_t i = 0; i < batch.accumulate; ++i) {
+    GroupCall &micro = i + 1 < batch.accumulate ? all : last;
+    micro.bindInput("inv_count", &inverse);
+    micro.setExtent("batch", batch.rows);
+    micro.setExtent("sequence", batch.sequence);
     micro.bindInput("tokens", batch.tokens.data() + i * size);
     micro.bindInput("targets", batch.targets.data() + i * size);
     if (!batch.documents.empty())
@@ -60,14 +68,18 @@ Expected<double> SessionStep::accumulate(const StepBatch &batch) {
 Expected<double> SessionStep::gradientNorm() {
   double squares = 0;
   const auto &parameters = session.manifest().parameters;
-  for (size_t p = 0; p < parameters.size(); ++p)
+  for (size_t p = 0; p < parameters.size(); ++p) {
+    auto index = static_cast<int>(p);
+    StateKind kind{ArgRole::GradientSum, ""};
+    if (!session.hasState(kind, index))
+      kind.role = ArgRole::Gradient;
     for (int64_t layer = 0; layer < parameters[p].layerCount(); ++layer) {
       QRT_ASSIGN_OR_RETURN(const float *gradient,
-                           session.readState({ArgRole::Gradient, ""},
-                                             static_cast<int>(p), layer));
+                           session.readState(kind, index, layer));
       for (int64_t i = 0, n = parameters[p].elementsPerLayer(); i < n; ++i)
         squares += double(gradient[i]) * double(gradient[i]);
     }
+  }
   return std::sqrt(squares);
 }
 

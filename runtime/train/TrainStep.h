@@ -35,6 +35,10 @@ struct StepBatch {
                                    bool documents);
 };
 
+/// The entry that ends the accumulation of a step: on a mesh it may also add up
+/// the devices' gradients.
+const char *lastMicroStep(const Manifest &manifest);
+
 struct UpdateResult {
   double gradNorm = 0; ///< of all gradients, before clipping
   bool finite = true;  ///< else nothing was updated

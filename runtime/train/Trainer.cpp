@@ -34,7 +34,7 @@ json orNull(std::optional<double> value) {
 
 std::vector<std::string> Trainer::entries(const Manifest &manifest) {
   std::vector<std::string> result = {"micro_step", "optimizer_step"};
-  for (const char *name : {"convert_storage", "eval_loss"})
+  for (const char *name : {"last_micro_step", "convert_storage", "eval_loss"})
     if (manifest.findEntry(name) >= 0)
       result.push_back(name);
   return result;

@@ -173,10 +173,10 @@ public:
   }
 
   Status runTraining() {
-    QRT_ASSIGN_OR_RETURN(
-        std::unique_ptr<SessionGroup> session,
-        createSession(model, {"micro_step", "optimizer_step"}));
-    QRT_ASSIGN_OR_RETURN(GroupCall micro, session->prepare("micro_step"));
+    const char *step = lastMicroStep(model.manifest());
+    QRT_ASSIGN_OR_RETURN(std::unique_ptr<SessionGroup> session,
+                         createSession(model, {step, "optimizer_step"}));
+    QRT_ASSIGN_OR_RETURN(GroupCall micro, session->prepare(step));
     QRT_ASSIGN_OR_RETURN(GroupCall update, session->prepare("optimizer_step"));
     int64_t tokens =
         micro.info().maxExtent("batch") * micro.info().maxExtent("sequence");

@@ -4,7 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // dist.pack, dist.unpack and dist.slice: a tensor is [before][parts][piece], or
-// with the parts in front. A unit is a block of one piece.
+// with the parts in front, each a range of a bucket's row. A unit is a block of
+// one piece.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,8 +28,10 @@ namespace {
 /// What the three have in common.
 struct Relayout {
   Operation *op;
+  RankedTensorType type; // of the tensor whose dimension is cut
   int64_t dim, parts;
-  bool slices, toFront;
+  bool slices = false, toFront = false;
+  int64_t row = 0, offset = 0; // of a bucket, in elements; 0: no bucket
 };
 } // namespace
 
@@ -38,15 +41,32 @@ bool cpu::isRelayout(kernel::FuncOp kernel) {
 }
 
 static Relayout describe(kernel::FuncOp kernel) {
-  if (auto op = blockOp<dist::SliceOp>(kernel))
-    return {op, static_cast<int64_t>(op.getDim()),
-            static_cast<int64_t>(op.getParts()), true, false};
-  if (auto op = blockOp<dist::PackOp>(kernel))
-    return {op, static_cast<int64_t>(op.getDim()),
-            static_cast<int64_t>(op.getParts()), false, true};
+  auto common = [](auto op, Value tensor) {
+    return Relayout{op, cast<RankedTensorType>(tensor.getType()),
+                    static_cast<int64_t>(op.getDim()),
+                    static_cast<int64_t>(op.getParts())};
+  };
+  auto inBucket = [](Relayout &what, Value bucket, int64_t offset) {
+    auto type = cast<RankedTensorType>(bucket.getType());
+    if (type.hasStaticShape())
+      what.row = type.getNumElements() / what.parts;
+    what.offset = offset;
+  };
+  if (auto op = blockOp<dist::SliceOp>(kernel)) {
+    Relayout what = common(op, op.getOperand());
+    what.slices = true;
+    return what;
+  }
+  if (auto op = blockOp<dist::PackOp>(kernel)) {
+    Relayout what = common(op, op.getOperand());
+    what.toFront = true;
+    inBucket(what, op.getResult(), op.getOffset());
+    return what;
+  }
   auto op = blockOp<dist::UnpackOp>(kernel);
-  return {op, static_cast<int64_t>(op.getDim()),
-          static_cast<int64_t>(op.getParts()), false, false};
+  Relayout what = common(op, op.getResult());
+  inBucket(what, op.getOperand(), op.getOffset());
+  return what;
 }
 
 /// A unit is a piece of one group: zeros, a part of the operand's group, zeros.
@@ -118,12 +138,13 @@ FailureOr<KernelCode> cpu::emitRelayout(kernel::FuncOp kernel,
   auto source = dyn_cast<BlockArgument>(what.op->getOperand(0));
   if (!source)
     return what.op->emitError("an operand is not an argument of the kernel");
-  RankedTensorType type = tensorOf(source);
+  RankedTensorType type = what.type;
   bool hasRows = type.getRank() > 0 && type.isDynamicDim(0);
   int64_t dim = type.getRank() - 1 - what.dim;
   if (hasRows && dim < 1)
     return what.op->emitError("rows cannot be cut on the CPU");
-  int64_t before = 1, piece = type.getElementType().getIntOrFloatBitWidth() / 8;
+  int64_t width = type.getElementType().getIntOrFloatBitWidth() / 8;
+  int64_t before = 1, piece = width;
   for (auto [i, size] : llvm::enumerate(type.getShape())) {
     if (ShapedType::isDynamic(size))
       continue;
@@ -154,10 +175,12 @@ FailureOr<KernelCode> cpu::emitRelayout(kernel::FuncOp kernel,
     Value bytes = k.minI(k.i64(kBlockBytes), k.subI(k.i64(piece), offset));
     Value together =
         k.addI(k.mulI(k.addI(k.mulI(row, what.parts), part), piece), offset);
-    Value apart =
-        what.slices
-            ? k.addI(k.mulI(row, piece), offset)
-            : k.addI(k.mulI(k.addI(k.mulI(part, rows), row), piece), offset);
+    Value apart = k.addI(k.mulI(row, piece), offset);
+    if (what.row)
+      apart = k.addI(apart, k.addI(k.mulI(part, what.row * width),
+                                   k.i64(what.offset * width)));
+    else if (!what.slices)
+      apart = k.addI(apart, k.mulI(k.mulI(part, rows), piece));
     bool readsTogether = what.slices || what.toFront;
     k.copy(k.pointerAt(k.result(0), byte, readsTogether ? apart : together),
            k.pointerAt(k.argument(source.getArgNumber()), byte,

@@ -16,10 +16,16 @@ class Block:
     def __init__(self, name):
         self.name = name
         self.under_way = []
+        self.kernels = 0  # of an iteration so far
+        self.before_carried = None  # kernels before the wait for the last iteration's
         self.distances = {}
         self.most = 0
 
     def visit(self, line):
+        if "dist.late" in line:
+            return
+        if "dist.carried_waits" in line:
+            self.before_carried = self.kernels
         waits = re.search(r"dist\.waits = (\d+)", line)
         for _ in range(int(waits.group(1)) if waits else 0):
             kind, kernels = self.under_way.pop(0)
@@ -32,6 +38,7 @@ class Block:
             else:
                 self.distances.setdefault(collective.group(1), []).append(0)
         elif "kernel.launch" in line:
+            self.kernels += 1
             for item in self.under_way:
                 item[1] += 1
 
@@ -49,8 +56,10 @@ def main():
             continue
         if line.strip() == "}":
             block = stack.pop()
-            if block.under_way:
+            if block.under_way and block.before_carried is None:
                 sys.exit(f"{block.name}: ends with collectives under way")
+            for kind, kernels in block.under_way:
+                block.distances.setdefault(kind, []).append(kernels + block.before_carried)
             done.append(block)
             inside = bool(stack)
             continue

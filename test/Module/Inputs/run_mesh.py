@@ -117,9 +117,14 @@ def indices(shape, sharding, loaded, at):
     return offsets, product(whole)
 
 
+def logical_role(role):
+    """The role that the state has on one device."""
+    return "gradient" if role == "gradient_sum" else role
+
+
 def logical(arg, count, size, layer, seed):
     """Element values of a logical input; the same for every mesh."""
-    key = f"{arg['role']} {arg['name']} {layer} {seed}"
+    key = f"{logical_role(arg['role'])} {arg['name']} {layer} {seed}"
     rng = random.Random(key)
     if arg["dtype"] == "i32":
         limits = {"tokens": (0, 31), "targets": (-3, 31), "start": (0, 2), "length": (1, 5)}
@@ -273,8 +278,8 @@ def run(loaded, name):
     for key in results[0]:
         _, _, size, arg = results[0][key]
         partial = arg.get("partial", [])
-        if name == "optimizer_step":
-            partial = []  # zeros
+        if name in ("last_micro_step", "optimizer_step"):
+            partial = []  # summands are added up in place, or zeros
         whole = {}
         for rank in range(loaded.devices):
             at = loaded.coordinates(rank)
@@ -284,6 +289,11 @@ def run(loaded, name):
                 if part.setdefault(offset, value) != value:
                     sys.exit(f"{name}: copies of {key} differ between devices")
         joined[key] = [sum(part[i] for part in whole.values()) for i in range(size)]
+    for key in [key for key in joined if key[0] == "gradient_sum"]:
+        summands = ("gradient", *key[1:])
+        if any(joined.get(summands, [])):
+            sys.exit(f"{name}: the summands of {key} are not cleared")
+        joined[summands] = joined.pop(key)
     return joined, devices
 
 
@@ -291,12 +301,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("one")
     parser.add_argument("mesh")
-    parser.add_argument("--entries", default="eval_loss,micro_step,logits,prefill,decode,optimizer_step")
+    parser.add_argument("--entries", default="eval_loss,micro_step,last_micro_step,logits,prefill,decode,optimizer_step")
     parser.add_argument("--tolerance", type=float, default=1e-5)
     options = parser.parse_args()
     one, mesh = Loaded(options.one), Loaded(options.mesh)
     for name in options.entries.split(","):
-        expected, _ = run(one, name)
+        expected, _ = run(one, "micro_step" if name == "last_micro_step" else name)
         actual, devices = run(mesh, name)
         worst, where = 0, ""
         for key, values in expected.items():

@@ -105,7 +105,8 @@ Status Communicator::run(const Operation &operation) {
     group = &groupOf(collective.axes);
   }
   if (options.debug)
-    QRT_RETURN_IF_ERROR(compare(collective));
+    QRT_RETURN_IF_ERROR(
+        compareOverRanks(collective, sequence, ranks, *backend));
   ++sequence;
   int64_t bytes =
       collective.count * bytesOf(static_cast<DType>(collective.dtype));
@@ -123,17 +124,18 @@ Status Communicator::run(const Operation &operation) {
   return backend->run(collective, *group, in, operation.out);
 }
 
-Status Communicator::compare(const qrt_collective &collective) {
+Status qrt::compareOverRanks(const qrt_collective &collective, int64_t number,
+                             const Mesh &mesh, Transport &transport) {
   // Fields in a fixed layout without holes, since bytes are compared.
   struct Record {
     int64_t number, id, kind, reduction, dtype, count;
     uint64_t axes;
   };
   Record mine = {
-      sequence,         collective.id,    collective.kind, collective.reduction,
+      number,           collective.id,    collective.kind, collective.reduction,
       collective.dtype, collective.count, collective.axes};
-  std::vector<Record> all(ranks.ranks());
-  QRT_RETURN_IF_ERROR(backend->exchange(&mine, sizeof mine, all.data()));
+  std::vector<Record> all(mesh.ranks());
+  QRT_RETURN_IF_ERROR(transport.exchange(&mine, sizeof mine, all.data()));
   auto text = [&](const Record &r) {
     qrt_collective c;
     c.kind = static_cast<int32_t>(r.kind);
@@ -142,13 +144,13 @@ Status Communicator::compare(const qrt_collective &collective) {
     c.id = static_cast<int32_t>(r.id);
     c.axes = r.axes;
     c.count = r.count;
-    return describe(c, ranks.describe(r.axes));
+    return describe(c, mesh.describe(r.axes));
   };
   for (size_t rank = 1; rank < all.size(); ++rank)
     if (std::memcmp(&all[rank], &all[0], sizeof(Record)) != 0)
       return makeError(9012, "",
                        "the ranks disagree about collective {} of the run: "
                        "rank 0 has {}, rank {} has {}",
-                       sequence, text(all[0]), rank, text(all[rank]));
+                       number, text(all[0]), rank, text(all[rank]));
   return Status::success();
 }

@@ -59,7 +59,6 @@ private:
   };
   const RankGroup &groupOf(uint64_t axes);
   Status run(const Operation &operation);
-  Status compare(const qrt_collective &collective);
   void threadMain();
 
   Mesh ranks;

@@ -33,6 +33,11 @@ public:
   virtual Status exchange(const void *in, int64_t bytes, void *out) = 0;
 };
 
+/// Whether all ranks of `mesh` are about to run the same collective, the
+/// `number`-th of the run. Errors: Q9012, naming the first that differs.
+Status compareOverRanks(const qrt_collective &collective, int64_t number,
+                        const Mesh &mesh, Transport &transport);
+
 } // namespace qrt
 
 #endif // QWEN_RUNTIME_COMM_TRANSPORT_H

@@ -109,6 +109,7 @@ public:
   void join(const Mesh &mesh, int rank, Collectives &collectives);
   const Mesh &mesh() const { return ranks; }
   int rank() const { return self; }
+  bool isAlone() const { return !collectives; }
 
   /// Bytes allocated now, and the most that ever were.
   int64_t allocatedBytes() const { return allocated; }

@@ -166,6 +166,16 @@ Status CudaDevice::zero(void *at, int64_t bytes) {
   return Status::success();
 }
 
+Status CudaDevice::copy(void *to, const void *from, int64_t bytes) {
+  if (bytes == 0)
+    return Status::success();
+  if (CUresult result = driver->copyOnDevice(
+          deviceAddress(to), deviceAddress(from), bytes, stream);
+      result != kSuccess)
+    return failed(result, "cannot copy memory");
+  return Status::success();
+}
+
 Status CudaDevice::synchronize() { return pinned->drain(); }
 
 std::map<std::string, std::optional<double>> CudaDevice::metrics() {
@@ -350,16 +360,12 @@ void CudaDevice::parallelFor(const char *name, qrt_task, void *, int64_t,
 
 int32_t CudaDevice::collectiveStart(const qrt_collective &collective,
                                     const void *in, void *out) {
-  if (collective.dtype < 0 || collective.dtype > QRT_U8 || collective.count < 0)
+  if (!isAlone() || collective.dtype < 0 || collective.dtype > QRT_U8 ||
+      collective.count < 0)
     return Device::collectiveStart(collective, in, out);
   // Over a group of one device every collective copies its input.
   int64_t bytes =
       collective.count * bytesOf(static_cast<DType>(collective.dtype));
-  if (in == out || bytes == 0)
-    return QRT_E_OK;
-  CUresult result = driver->copyOnDevice(deviceAddress(out), deviceAddress(in),
-                                         bytes, stream);
-  return result == kSuccess
-             ? QRT_E_OK
-             : fail(QRT_E_COLLECTIVE, failed(result, "a collective failed"));
+  Status status = in == out ? Status::success() : copy(out, in, bytes);
+  return status ? QRT_E_OK : fail(QRT_E_COLLECTIVE, std::move(status.error()));
 }

@@ -49,12 +49,16 @@ public:
   Status upload(void *to, const void *from, int64_t bytes) override;
   Status download(void *to, const void *from, int64_t bytes) override;
   Status zero(void *at, int64_t bytes) override;
+  /// Copies on the device, behind everything queued before.
+  Status copy(void *to, const void *from, int64_t bytes);
   Status synchronize() override;
   /// Errors: Q6051 (no code that this GPU runs), Q6016, Q6052.
   Status load(const Module &module) override;
   Status call(const Module &module, int entry, const qrt_call &call) override;
   std::map<std::string, std::optional<double>> metrics() override;
 
+  /// Where its work is queued, for libraries.
+  cuda::CUstream workStream() const { return stream; }
   /// 90 for compute capability 9.0.
   uint32_t architecture() const { return arch; }
   /// Graphs that were made, for tests.

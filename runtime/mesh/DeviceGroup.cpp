@@ -22,7 +22,7 @@ using namespace qrt;
 
 const std::vector<std::string> &qrt::commBackends() {
   static const std::vector<std::string> names = {"auto", "single", "threads",
-                                                 "mpi", "tcp"};
+                                                 "mpi",  "tcp",    "nccl"};
   return names;
 }
 
@@ -92,8 +92,10 @@ DeviceGroup::~DeviceGroup() {
   // Threads first: they use devices, which use communicators.
   for (Member &member : members)
     member.lane.reset();
-  for (Member &member : members)
+  for (Member &member : members) {
+    member.nccl.reset(); // has memory of the device
     member.device.reset();
+  }
 }
 
 Status DeviceGroup::addMember(Options &options, int index, int threads,
@@ -121,6 +123,11 @@ Status DeviceGroup::addMember(Options &options, int index, int threads,
   return Status::success();
 }
 
+/// Ranks that share this machine's processors: all, where nobody says how many.
+int DeviceGroup::ranksHere(const std::optional<RankInfo> &info) const {
+  return info && info->localRanks > 0 ? info->localRanks : ranks.ranks();
+}
+
 Status DeviceGroup::startThreads(Options &options) {
   int devices = ranks.ranks();
   world = std::make_unique<ThreadWorld>(ranks, options.stepTimeout);
@@ -132,10 +139,9 @@ Status DeviceGroup::startThreads(Options &options) {
   return Status::success();
 }
 
-Status DeviceGroup::startProcesses(Options &options,
-                                   const std::optional<RankInfo> &info,
-                                   const std::string &link) {
-  int here = info && info->localRanks > 0 ? info->localRanks : ranks.ranks();
+Expected<std::unique_ptr<ProcessTransport>>
+DeviceGroup::connect(Options &options, const std::optional<RankInfo> &info,
+                     const std::string &link) {
   std::unique_ptr<ProcessLink> processes;
   if (link == "tcp") {
     if (!info || info->rendezvous.empty())
@@ -152,7 +158,7 @@ Status DeviceGroup::startProcesses(Options &options,
     MpiLink::Options mpi;
     mpi.startTimeoutSeconds = options.startTimeout;
     mpi.directory = options.pluginDirectory;
-    mpi.oversubscribed = here > availableProcessors();
+    mpi.oversubscribed = ranksHere(info) > availableProcessors();
     QRT_ASSIGN_OR_RETURN(processes, MpiLink::create(mpi));
   }
   if (processes->ranks() != ranks.ranks() ||
@@ -168,8 +174,7 @@ Status DeviceGroup::startProcesses(Options &options,
       std::make_unique<ProcessTransport>(std::move(processes), std::move(how));
   firstRank = transport->rank();
   channel = transport.get();
-  return addMember(options, 0, threadsPerDevice(options.threads, here),
-                   std::move(transport), here);
+  return transport;
 }
 
 /// What connects the processes of a job: MPI where it has started them, else
@@ -177,6 +182,34 @@ Status DeviceGroup::startProcesses(Options &options,
 static std::string linkOf(const RankInfo &info) {
   bool byMpi = info.source == "Open MPI" || info.rendezvous.empty();
   return byMpi ? "mpi" : "tcp";
+}
+
+Status DeviceGroup::startProcesses(Options &options,
+                                   const std::optional<RankInfo> &info) {
+  int here = ranksHere(info);
+  int threads = threadsPerDevice(options.threads, here);
+  if (backendName != "nccl") {
+    QRT_ASSIGN_OR_RETURN(auto transport, connect(options, info, backendName));
+    return addMember(options, 0, threads, std::move(transport), here);
+  }
+  if (!options.gpus)
+    return makeError(9005, "",
+                     "the backend nccl connects NVIDIA GPUs: choose --device "
+                     "cuda, or another --comm");
+  // First the others: they notice if something is wrong with this GPU.
+  QRT_ASSIGN_OR_RETURN(processes, connect(options, info, linkOf(*info)));
+  Member member;
+  QRT_ASSIGN_OR_RETURN(member.device,
+                       options.createDevice(info->localRank, threads));
+  NcclCollectives::Options how;
+  how.debug = options.debug;
+  QRT_ASSIGN_OR_RETURN(
+      member.nccl,
+      NcclCollectives::create(ranks, static_cast<CudaDevice &>(*member.device),
+                              *processes, std::move(how)));
+  member.device->join(ranks, firstRank, *member.nccl);
+  members.push_back(std::move(member));
+  return Status::success();
 }
 
 Expected<std::unique_ptr<DeviceGroup>>
@@ -190,13 +223,14 @@ DeviceGroup::create(std::shared_ptr<const Module> module, Options options) {
   const std::string &path = group->code->path();
   std::string comm = options.comm;
   std::optional<RankInfo> info;
-  if (comm == "auto" || comm == "mpi" || comm == "tcp") {
+  if (comm != "single" && comm != "threads") {
     QRT_ASSIGN_OR_RETURN(info, findRanks(options.flags));
   }
   if (comm == "auto")
-    comm = info && info->ranks > 1 ? linkOf(*info)
-           : devices == 1          ? "single"
-                                   : "threads";
+    comm = devices == 1 && !(info && info->ranks > 1) ? "single"
+           : options.gpus                             ? "nccl"
+           : info && info->ranks > 1                  ? linkOf(*info)
+                                                      : "threads";
   int started = info ? info->ranks : comm == "threads" ? devices : 1;
   if (started != devices)
     return makeError(9001, path,
@@ -208,10 +242,14 @@ DeviceGroup::create(std::shared_ptr<const Module> module, Options options) {
   if (info && info->ranks > 1)
     group->source = fmt::format("{} ranks of {}", info->ranks, info->source);
   group->backendName = comm;
-  if ((comm == "mpi" || comm == "tcp") && devices > 1)
-    QRT_RETURN_IF_ERROR(group->startProcesses(options, info, comm));
-  else
-    QRT_RETURN_IF_ERROR(group->startThreads(options));
+  bool byProcesses = comm != "single" && comm != "threads" && devices > 1;
+  Status status = byProcesses ? group->startProcesses(options, info)
+                              : group->startThreads(options);
+  if (!status) {
+    // The others wait for something else than the end of the job.
+    group->channel = nullptr;
+    return std::move(status.error());
+  }
   return group;
 }
 
@@ -250,7 +288,8 @@ void DeviceGroup::abandon() {
     return;
   // The transport is kept alive: aborting needs it.
   abandonedJob() =
-      [kept = std::shared_ptr<Communicator>(std::move(members[0].comm)),
+      [comm = std::shared_ptr<Communicator>(std::move(members[0].comm)),
+       processes = std::shared_ptr<ProcessTransport>(std::move(processes)),
        channel = channel](int status) { channel->abort(status); };
   channel = nullptr;
 }

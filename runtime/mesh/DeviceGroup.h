@@ -15,6 +15,7 @@
 
 #include "runtime/comm/Communicator.h"
 #include "runtime/comm/Control.h"
+#include "runtime/comm/NcclCollectives.h"
 #include "runtime/comm/Ranks.h"
 #include "runtime/comm/ThreadTransport.h"
 #include "runtime/core/Device.h"
@@ -36,7 +37,8 @@ public:
   struct Options {
     std::string comm = "auto"; ///< of commBackends()
     RankFlags flags;
-    int threads = 0; ///< of all devices of this machine; 0: all processors
+    int threads = 0;   ///< of all devices of this machine; 0: all processors
+    bool gpus = false; ///< the devices are NVIDIA GPUs: they talk by NCCL
     /// Makes a device; `index` counts those of this machine.
     std::function<Expected<std::unique_ptr<Device>>(int index, int threads)>
         createDevice;
@@ -67,7 +69,9 @@ public:
   /// Devices of this process; the first one is this process's rank.
   int lanes() const { return static_cast<int>(members.size()); }
   Device &device(int lane) { return *members[lane].device; }
+  /// Null with NCCL.
   Communicator *communicator(int lane) { return members[lane].comm.get(); }
+  NcclCollectives *gpuCollectives() { return members[0].nccl.get(); }
   int rankOf(int lane) const { return firstRank + lane; }
   bool isRoot() const { return firstRank == 0; }
   /// Null when all devices are in this process.
@@ -89,14 +93,18 @@ private:
   struct Lane;
   struct Member {
     std::unique_ptr<Device> device;
-    std::unique_ptr<Communicator> comm;
+    std::unique_ptr<Communicator> comm;    ///< null with NCCL
+    std::unique_ptr<NcclCollectives> nccl; ///< null else
     std::unique_ptr<Lane> lane; ///< its main thread; none for the first
   };
   DeviceGroup() = default;
+  int ranksHere(const std::optional<RankInfo> &info) const;
   Status startThreads(Options &options);
-  /// One device in each of several processes, which talk by `link`.
-  Status startProcesses(Options &options, const std::optional<RankInfo> &info,
-                        const std::string &link);
+  /// Connects the processes of the job by `link`, mpi or tcp.
+  Expected<std::unique_ptr<ProcessTransport>>
+  connect(Options &options, const std::optional<RankInfo> &info,
+          const std::string &link);
+  Status startProcesses(Options &options, const std::optional<RankInfo> &info);
   /// `here`: devices of this machine.
   Status addMember(Options &options, int index, int threads,
                    std::unique_ptr<Transport> transport, int here);
@@ -107,7 +115,10 @@ private:
   std::optional<Manifest> logical; ///< none: on one device it is the module's
   int firstRank = 0, sessions = 0;
   std::unique_ptr<ThreadWorld> world;
-  ControlChannel *channel = nullptr; ///< the transport of the only member
+  /// With NCCL, which only moves what lies on GPUs.
+  std::unique_ptr<ProcessTransport> processes;
+  /// That, or the transport of the only member.
+  ControlChannel *channel = nullptr;
   std::vector<Member> members;
 };
 

@@ -46,8 +46,9 @@ void qrt::addDeviceOptions(CLI::App &command, CommonOptions &common) {
   command
       .add_option("--comm", common.comm,
                   fmt::format("how the devices of a mesh talk: {} (default: "
-                              "auto: between processes that a launcher has "
-                              "started mpi or tcp, else threads)",
+                              "auto: nccl between GPUs, else mpi or tcp "
+                              "between processes that a launcher has started, "
+                              "else threads)",
                               fmt::join(backends, ", ")))
       ->check(CLI::IsMember(backends))
       ->type_name("BACKEND");

@@ -45,8 +45,13 @@ Expected<Model> qrt::openModel(const std::string &path,
   std::error_code unknown;
   options.pluginDirectory =
       fs::read_symlink("/proc/self/exe", unknown).parent_path().string();
-  options.createDevice = [&](int, int threads) {
-    return kind->create(common.device, threads);
+  options.gpus = common.device.kind == "cuda";
+  options.createDevice = [&](int index, int threads) {
+    // Each process of this machine has a GPU of its own.
+    DeviceSpec spec = common.device;
+    if (!spec.index)
+      spec.index = index;
+    return kind->create(spec, threads);
   };
   QRT_ASSIGN_OR_RETURN(model.devices,
                        DeviceGroup::create(model.module, std::move(options)));

@@ -170,20 +170,20 @@ struct Pending {
 
 } // namespace
 
-std::string qrt::test::runCollectiveCases(Communicator &comm, uint64_t seed,
+std::string qrt::test::runCollectiveCases(Collectives &comm, const Mesh &mesh,
+                                          int rank, uint64_t seed,
                                           int64_t largest) {
-  const Mesh &mesh = comm.mesh();
   std::vector<Pending> pending;
   auto finish = [&]() -> std::string {
     for (Pending &p : pending) {
-      RankGroup group = mesh.group(comm.rank(), p.collective.axes);
+      RankGroup group = mesh.group(rank, p.collective.axes);
       std::string what =
           describe(p.collective, mesh.describe(p.collective.axes));
       if (Status status = comm.wait(); !status)
         return what + ": " + status.error().str();
       std::vector<char> want = expected(p.collective, p.seed, group);
       if (std::memcmp(p.at, want.data(), want.size()) != 0)
-        return fmt::format("rank {}: {} gives wrong values", comm.rank(), what);
+        return fmt::format("rank {}: {} gives wrong values", rank, what);
     }
     pending.clear();
     return "";
@@ -193,7 +193,7 @@ std::string qrt::test::runCollectiveCases(Communicator &comm, uint64_t seed,
     for (int kind = 0; kind <= QRT_ALL_TO_ALL; ++kind)
       for (DType type : {DType::F32, DType::BF16, DType::I32}) {
         uint64_t random = mix(seed + ++number);
-        RankGroup group = mesh.group(comm.rank(), axes);
+        RankGroup group = mesh.group(rank, axes);
         Pending p;
         qrt_collective &c = p.collective;
         c = {};
@@ -209,7 +209,7 @@ std::string qrt::test::runCollectiveCases(Communicator &comm, uint64_t seed,
         if (kind == QRT_REDUCE_SCATTER || kind == QRT_ALL_TO_ALL)
           c.count = (c.count + group.size() - 1) / group.size() * group.size();
         p.seed = seed * 7919 + number;
-        p.in = input(c, p.seed, comm.rank());
+        p.in = input(c, p.seed, rank);
         p.out.resize(outputCount(c, group.size()) * bytesOf(type));
         bool inPlace = random >> 4 & 1;
         if (inPlace && p.in.size() < p.out.size())

@@ -22,8 +22,12 @@ Mesh makeMesh(int data, int tensor);
 /// some in place, some of them started together, and compares every bit with
 /// what plain loops over all ranks' inputs give. Returns what is wrong, or "".
 /// `largest` bounds the number of elements.
-std::string runCollectiveCases(Communicator &comm, uint64_t seed,
-                               int64_t largest);
+std::string runCollectiveCases(Collectives &comm, const Mesh &mesh, int rank,
+                               uint64_t seed, int64_t largest);
+inline std::string runCollectiveCases(Communicator &comm, uint64_t seed,
+                                      int64_t largest) {
+  return runCollectiveCases(comm, comm.mesh(), comm.rank(), seed, largest);
+}
 
 } // namespace qrt::test
 

@@ -86,6 +86,7 @@ State &state() {
   return instance;
 }
 thread_local bool isCurrent = false;
+thread_local int currentDevice = -1;
 
 int violation(const std::string &text) {
   std::fprintf(stderr, "fake driver: %s\n", text.c_str());
@@ -251,6 +252,13 @@ EXPORT std::string fakeCudaViolations() {
   return std::exchange(state().violations, "");
 }
 EXPORT int fakeCudaCalls(const char *symbol) { return state().calls[symbol]; }
+EXPORT int fakeCudaPush(void *stream, std::function<int()> work) {
+  return push(static_cast<Stream *>(stream), std::move(work));
+}
+EXPORT int fakeCudaDevice() { return currentDevice; }
+EXPORT char *fakeCudaHost(uint64_t address, uint64_t bytes) {
+  return translate(address, bytes);
+}
 /// A new process: nothing is initialised.
 EXPORT void fakeCudaReset() {
   state() = State();
@@ -346,6 +354,9 @@ EXPORT int cuDevicePrimaryCtxRelease_v2(int) {
 }
 EXPORT int cuCtxSetCurrent(void *context) {
   isCurrent = context != nullptr;
+  currentDevice =
+      isCurrent ? static_cast<int>(reinterpret_cast<intptr_t>(context)) - 7
+                : -1;
   return 0;
 }
 EXPORT int cuMemGetInfo_v2(size_t *available, size_t *total) {

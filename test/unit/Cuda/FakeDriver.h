@@ -27,6 +27,12 @@ void fakeCudaRegister(const char *kernel, FakeKernel function);
 /// What was wrong with calls since the last time; empty: nothing.
 std::string fakeCudaViolations();
 int fakeCudaCalls(const char *symbol);
+/// For doubles of other libraries: queues work on a stream (0, or an error),
+/// the number of the current device or -1, and the host's address of
+/// [address, address + bytes) of the device or null.
+int fakeCudaPush(void *stream, std::function<int()> work);
+int fakeCudaDevice();
+char *fakeCudaHost(uint64_t address, uint64_t bytes);
 void fakeCudaReset();
 }
 

@@ -285,7 +285,8 @@ static Tensor unpackInt4(kernel::UnpackInt4Op op, const Tensor &packed,
     auto byte = static_cast<int64_t>(
         packed.values[row * columns / 2 + group * 16 + j % 16]);
     int64_t half = (j < 16 ? byte : byte >> 4) & 15;
-    result.values[i] = static_cast<double>(half < 8 ? half : half - 16) *
+    half = half < 8 ? half : half - 16;
+    result.values[i] = static_cast<double>(half * (half * half + 144)) *
                        steps.values[row * columns / 32 + group];
   }
   result.round();

@@ -222,9 +222,9 @@ def Kernel_ConcatOp : Kernel_Op<"concat", [Pure]> {
 def Kernel_UnpackInt4Op : Kernel_Op<"unpack_int4", [Pure]> {
   let summary = "the whole numbers of a matrix packed two to a byte";
   let description = [{
-    `result[n, 32 g + j] = steps[n, g] d`, where d is the low half of byte
-    `packed[n, 16 g + j]` if j < 16, else the high half of `packed[n, 16 g + j - 16]`, as a
-    number from -8 to 7. The products are exact in the result's type.
+    `result[n, 32 g + j] = steps[n, g] h (h^2 + 144)`, where h is the low half of byte
+    `packed[n, 16 g + j]` if j < 16, else the high half of `packed[n, 16 g + j - 16]`, from -8
+    to 7 (runtime/abi/qwen_int4.h). Rounded to the result's type.
 
     ```mlir
     %q = kernel.unpack_int4 %w, %s : tensor<96x32xi8>, tensor<96x2xi8> -> tensor<96x64xbf16>

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 /* Raised by every incompatible change. The loader refuses any other version. */
-#define QRT_ABI_VERSION 2u
+#define QRT_ABI_VERSION 3u
 #define QRT_MANIFEST_SECTION ".qwen.manifest"
 #define QRT_QUERY_SYMBOL "qwen_module_query"
 

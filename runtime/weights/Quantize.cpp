@@ -7,6 +7,8 @@
 
 #include "runtime/weights/Quantize.h"
 
+#include "runtime/abi/qwen_int4.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -20,8 +22,14 @@ namespace qrt {
 namespace {
 
 constexpr int64_t kGroup = kQuantizedGroup;
-/// The largest step: step times -8 is then exact in bf16.
-constexpr int kMaxStep = 31;
+/// The largest step.
+constexpr int kMaxStep = 64;
+/// The number of the half byte -8, the largest by size.
+constexpr float kExtreme = 8 * (8 * 8 + QRT_INT4_CURVE);
+/// Steps that are tried, in parts of the one that makes the group's extreme the
+/// half byte -8; with the other sign it becomes 7. Smaller steps cut the
+/// extreme off and are closer to all others.
+constexpr float kTried[] = {1, 0.94f, 0.88f, 0.82f, -1.23f, -1.16f, -1.08f};
 
 /// `x` to the nearest whole number, ties to even, for |x| < 2^22. Two additions
 /// are faster than a call of rint where there is no instruction for it.
@@ -56,23 +64,50 @@ QRT_WIDE void quantizeInt8(const float *from, int64_t columns, float inverse,
     to[i] = static_cast<int8_t>(nearest(clamp(from[i] * inverse, -127, 127)));
 }
 
+/// The number of int4 nearest to each value over `step`: half bytes from -8 to
+/// 7, as floats.
+struct Halves {
+  float of[kGroup];
+};
+
+inline Halves nearestHalves(const float *group, float step) {
+  float inverse = 1 / step;
+  Halves halves;
+  for (float &half : halves.of)
+    half = -8;
+  for (int h = -8; h < 7; ++h) {
+    float middle =
+        0.5f * static_cast<float>(qrt_int4_number(h) + qrt_int4_number(h + 1));
+    for (int64_t i = 0; i < kGroup; ++i)
+      halves.of[i] += group[i] * inverse > middle ? 1.0f : 0.0f;
+  }
+  return halves;
+}
+
 /// The squared error of a group with steps of size `step`.
 QRT_WIDE float errorOf(const float *group, float step) {
-  float inverse = 1 / step, sum = 0;
-  for (int64_t i = 0; i < kGroup; ++i) {
-    float error = group[i] - step * nearest(clamp(group[i] * inverse, -8, 7));
-    sum += error * error;
-  }
+  constexpr int64_t kChains = 8;
+  Halves halves = nearestHalves(group, step);
+  float sums[kChains] = {};
+  for (int64_t i = 0; i < kGroup; i += kChains)
+    for (int64_t c = 0; c < kChains; ++c) {
+      float half = halves.of[i + c];
+      float error =
+          group[i + c] - step * (half * (half * half + QRT_INT4_CURVE));
+      sums[c] += error * error;
+    }
+  float sum = 0;
+  for (float part : sums)
+    sum += part;
   return sum;
 }
 
 /// Two columns a byte, with steps of size `step`.
 QRT_WIDE void packGroup(const float *group, float step, int8_t *to) {
-  float inverse = 1 / step;
+  Halves halves = nearestHalves(group, step);
   for (int64_t i = 0; i < kGroup / 2; ++i) {
-    auto low = static_cast<int>(nearest(clamp(group[i] * inverse, -8, 7)));
-    auto high = static_cast<int>(
-        nearest(clamp(group[i + kGroup / 2] * inverse, -8, 7)));
+    auto low = static_cast<int>(halves.of[i]);
+    auto high = static_cast<int>(halves.of[i + kGroup / 2]);
     to[i] = static_cast<int8_t>((low & 15) | (high & 15) << 4);
   }
 }
@@ -88,8 +123,7 @@ float extremeOf(const float *group) {
 
 void quantizeInt4(const float *from, int64_t columns, float largest,
                   int8_t *values, int8_t *steps, float &scale) {
-  // The extreme of the widest group is -8 times its step.
-  scale = largest / (8 * kMaxStep);
+  scale = largest / (kExtreme * kMaxStep);
   for (int64_t g = 0; g < columns / kGroup; ++g) {
     const float *group = from + g * kGroup;
     int8_t *to = values + g * kGroup / 2;
@@ -100,20 +134,19 @@ void quantizeInt4(const float *from, int64_t columns, float largest,
       std::fill_n(to, kGroup / 2, int8_t(0));
       continue;
     }
-    float ideal = extreme / -8 / scale;
-    int sign = ideal < 0 ? -1 : 1, best = 0;
-    float bestError = 0;
-    auto around = static_cast<int>(nearest(std::fabs(ideal)));
-    for (int step = std::max(1, around - 2);
-         step <= std::min(kMaxStep, around + 1); ++step) {
-      float error = errorOf(group, static_cast<float>(sign * step) * scale);
+    float ideal = extreme / -kExtreme / scale, best = 0, bestError = 0;
+    for (float part : kTried) {
+      float step = nearest(clamp(ideal * part, -kMaxStep, kMaxStep));
+      if (step == 0)
+        step = ideal * part < 0 ? -1 : 1;
+      float error = errorOf(group, step * scale);
       if (best == 0 || error < bestError) {
-        best = sign * step;
+        best = step;
         bestError = error;
       }
     }
     steps[g] = static_cast<int8_t>(best);
-    packGroup(group, static_cast<float>(best) * scale, to);
+    packGroup(group, best * scale, to);
   }
 }
 
@@ -150,7 +183,7 @@ void dequantizeRow(const QuantizedMatrix &from, int64_t row, float *to) {
       int byte = from.values[row * (k / 2) + c / kGroup * (kGroup / 2) +
                              c % (kGroup / 2)];
       int half = (c % kGroup < kGroup / 2 ? byte : byte >> 4) & 15;
-      value = static_cast<float>((half < 8 ? half : half - 16) *
+      value = static_cast<float>(qrt_int4_number(half < 8 ? half : half - 16) *
                                  from.steps[row * (k / kGroup) + c / kGroup]);
     } else {
       value = from.values[row * k + c];

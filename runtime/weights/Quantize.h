@@ -37,8 +37,9 @@ constexpr int64_t kQuantizedGroup = 32;
 /// rows).
 ///
 /// int8: scale = max |w| / 127, value = w / scale to the nearest.
-/// int4: of the steps near (the group's extreme) / -8 the one with the smallest
-/// squared error. A row with a value that is not finite gets a NaN as scale.
+/// int4: of the steps near (the group's extreme) / d(-8), and of those near its
+/// distance from d(7), the one with the smallest squared error; d is
+/// qrt_int4_number. A row with a value that is not finite gets a NaN as scale.
 void quantizeRows(const float *from, int64_t first, int64_t rows,
                   const QuantizedMatrix &to);
 

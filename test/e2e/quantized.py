@@ -51,13 +51,13 @@ def row(form, columns, scale):
         values[random.randrange(columns)] = random.choice((-127, 127))
         return [value * scale for value in values]
     values = []
-    steps = [random.choice((-1, 1)) * random.randint(1, 31)
+    steps = [random.choice((-1, 1)) * random.randint(1, 64)
              for _ in range(columns // GROUP)]
-    steps[random.randrange(len(steps))] = random.choice((-31, 31))
+    steps[random.randrange(len(steps))] = random.choice((-64, 64))
     for step in steps:
         group = [random.randint(-7, 7) for _ in range(GROUP)]
         group[random.randrange(GROUP)] = -8
-        values += [step * value * scale for value in group]
+        values += [step * half * (half * half + 144) * scale for half in group]
     return values
 
 
@@ -72,7 +72,7 @@ def exact_weights(tensors, form):
         turned = name.endswith(TRANSPOSED)
         rows, columns = reversed(shape) if turned else shape
         own = "int8" if is_table or columns % GROUP else form
-        scale = 2.0 ** (-11 if own == "int8" else -12)
+        scale = 2.0 ** (-11 if own == "int8" else -21)
         matrix = [row(own, columns, scale) for _ in range(rows)]
         if turned:
             matrix = list(zip(*matrix))

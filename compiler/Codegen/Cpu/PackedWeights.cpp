@@ -8,6 +8,7 @@
 #include "compiler/Codegen/Cpu/PackedWeights.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "runtime/abi/qwen_int4.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -38,14 +39,16 @@ static Value halfBytes(SimdBuilder &b, Value lanes, int64_t i) {
   auto splat = [&](int64_t bits) { return b.constant(lanes.getType(), bits); };
   if (b.target.level == CpuTarget::V3) {
     Value high = arith::ShLIOp::create(b.b, b.loc, lanes, splat(28 - 4 * i));
-    return b.widen(arith::ShRSIOp::create(b.b, b.loc, high, splat(28)));
+    Value half = b.widen(arith::ShRSIOp::create(b.b, b.loc, high, splat(28)));
+    Value curve = b.splat(static_cast<double>(QRT_INT4_CURVE));
+    return b.mulF(half, b.fma(half, half, curve));
   }
   // The bits above are ignored.
   if (i > 0)
     lanes = arith::ShRUIOp::create(b.b, b.loc, lanes, splat(4 * i));
   SmallVector<float> numbers;
-  for (int n = 0; n < 16; ++n)
-    numbers.push_back(n < 8 ? n : n - 16);
+  for (int half = 0; half < 16; ++half)
+    numbers.push_back(qrt_int4_number(half < 8 ? half : half - 16));
   VectorType type = b.vec(b.f32());
   Value table = arith::ConstantOp::create(
       b.b, b.loc, DenseElementsAttr::get(type, ArrayRef<float>(numbers)));

@@ -7,6 +7,7 @@
 
 #include "compiler/Codegen/Nvidia/PackedWeights.h"
 #include "dialects/Qwen/Storage.h"
+#include "runtime/abi/qwen_int4.h"
 
 using namespace mlir;
 using namespace qwen;
@@ -61,13 +62,19 @@ SmallVector<Value> nvidia::loadInt8(KernelBuilder &k, Value bytes, Value offset,
   return numbers;
 }
 
+/// What a half byte from -8 to 7 stands for.
+static Value numberOf(KernelBuilder &k, Value half) {
+  Value curve = k.f32(static_cast<double>(QRT_INT4_CURVE));
+  return k.mul(half, k.fma(half, half, curve));
+}
+
 SmallVector<Value> nvidia::loadInt4(KernelBuilder &k, Value bytes,
                                     Value group) {
   SmallVector<Value> low, high;
   for (Value word : loadWords(k, bytes, k.mulI(group, kInt4Group / 2), 4))
     for (int64_t i = 0; i < 4; ++i) {
-      low.push_back(bitsOf(k, word, 8 * i, 4));
-      high.push_back(bitsOf(k, word, 8 * i + 4, 4));
+      low.push_back(numberOf(k, bitsOf(k, word, 8 * i, 4)));
+      high.push_back(numberOf(k, bitsOf(k, word, 8 * i + 4, 4)));
     }
   low.append(high);
   return low;

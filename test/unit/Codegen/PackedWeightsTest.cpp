@@ -34,7 +34,7 @@ struct Weight {
   }
 
   static Weight int4(int64_t n, int64_t k, std::mt19937 &generator) {
-    std::uniform_int_distribution<int> half(-8, 7), step(1, 31), sign(0, 1);
+    std::uniform_int_distribution<int> half(-8, 7), step(1, 64), sign(0, 1);
     Weight weight;
     weight.bytes.resize(n * k / 2);
     for (int64_t g = 0; g < n * k / 32; ++g) {
@@ -42,7 +42,7 @@ struct Weight {
       weight.steps.push_back(static_cast<int8_t>(size));
       for (int64_t j = 0; j < 32; ++j) {
         int value = half(generator);
-        weight.numbers.push_back(size * value);
+        weight.numbers.push_back(size * value * (value * value + 144));
         auto bits = static_cast<uint8_t>(value & 15);
         weight.bytes[g * 16 + j % 16] |=
             static_cast<int8_t>(j < 16 ? bits : bits << 4);
@@ -111,7 +111,11 @@ void check(int64_t n, int64_t k, std::vector<int64_t> rowCounts, bool bf16,
       for (int64_t j = 0; j < n; ++j) {
         double sum = 0, magnitude = 0;
         for (int64_t r = 0; r < k; ++r) {
-          double product = double(x.at(i * k + r)) * weight.numbers[j * k + r];
+          double number = weight.numbers[j * k + r];
+          // Many rows are multiplied by numbers of x's type.
+          if (bf16 && m > 8)
+            number = fromBf16(toBf16(static_cast<float>(number)));
+          double product = double(x.at(i * k + r)) * number;
           sum += product;
           magnitude += std::fabs(product);
         }

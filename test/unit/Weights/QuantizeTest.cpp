@@ -99,7 +99,7 @@ TEST(Quantize, Int4IsCloseAlsoWhereGroupsDiffer) {
   Quantized even(rows, columns, true);
   quantizeRows(w.data(), 0, rows, even.matrix);
   for (int64_t r = 0; r < rows; ++r)
-    EXPECT_LT(relativeError(w, even, r), 0.11) << r;
+    EXPECT_LT(relativeError(w, even, r), 0.1) << r;
   // One group ten times as large as the others: those keep their own steps.
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 64; c < 96; ++c)
@@ -119,7 +119,7 @@ TEST(Quantize, Int4IsCloseAlsoWhereGroupsDiffer) {
   }
   for (int8_t step : uneven.steps) {
     EXPECT_NE(step, 0);
-    EXPECT_LE(std::abs(step), 31);
+    EXPECT_LE(std::abs(step), 64);
   }
 }
 

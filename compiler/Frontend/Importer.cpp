@@ -495,6 +495,14 @@ void EntryBuilder::build(StringRef name) {
 // The module
 //===----------------------------------------------------------------------===//
 
+static DictionaryAttr
+rulesAttr(OpBuilder &b, const std::map<std::string, std::string> &rules) {
+  SmallVector<NamedAttribute> attrs;
+  for (const auto &[logical, axis] : rules)
+    attrs.push_back(b.getNamedAttr(logical, b.getStringAttr(axis)));
+  return b.getDictionaryAttr(attrs);
+}
+
 static void buildParams(OpBuilder &b, const ModelSpec &spec) {
   for (auto [i, param] : llvm::enumerate(spec.params)) {
     SmallVector<StringRef> axes;
@@ -505,13 +513,15 @@ static void buildParams(OpBuilder &b, const ModelSpec &spec) {
     Location loc = FileLineColLoc::get(
         b.getContext(), llvm::sys::path::filename(param.loc.file),
         param.loc.line, param.loc.col);
-    ParamOp::create(
+    auto op = ParamOp::create(
         b, loc, b.getStringAttr(param.name),
         TypeAttr::get(RankedTensorType::get(param.shape(), b.getF32Type())),
         param.perLayer ? b.getI64IntegerAttr(spec.dim("layers"))
                        : IntegerAttr(),
         b.getI64IntegerAttr(i), b.getI64IntegerAttr(param.group),
         b.getStrArrayAttr(axes));
+    if (param.rules)
+      op->setAttr(dist::kRulesAttr, rulesAttr(b, *param.rules));
   }
 }
 
@@ -546,16 +556,14 @@ qwen::importModel(MLIRContext &context, const ModelSpec &spec,
     mesh.push_back(
         b.getArrayAttr({b.getStringAttr(name), b.getI64IntegerAttr(size)}));
   (*module)->setAttr("qwen.mesh", b.getArrayAttr(mesh));
-  SmallVector<NamedAttribute> rules, dims;
-  for (const auto &[logical, axis] : spec.rules)
-    rules.push_back(b.getNamedAttr(logical, b.getStringAttr(axis)));
+  SmallVector<NamedAttribute> dims;
   for (const auto &[name, dim] : spec.dims)
     dims.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(dim.value)));
   (*module)->setAttr(
       "qwen.parallel",
       b.getDictionaryAttr(
           {b.getNamedAttr("dims", b.getDictionaryAttr(dims)),
-           b.getNamedAttr("rules", b.getDictionaryAttr(rules)),
+           b.getNamedAttr("rules", rulesAttr(b, spec.rules)),
            b.getNamedAttr("zero", b.getI64IntegerAttr(spec.zero))}));
   b.setInsertionPointToStart(module->getBody());
   buildParams(b, spec);

@@ -372,8 +372,8 @@ llvm::Expected<ModelSpec> Resolver::run(llvm::StringRef name) {
   using Step = void (Resolver::*)();
   for (Step step :
        {&Resolver::readDims, &Resolver::readSettings, &Resolver::readParams,
-        &Resolver::readGraphs, &Resolver::checkUse, &Resolver::readOptimizer,
-        &Resolver::buildHfConfig})
+        &Resolver::readGraphs, &Resolver::checkUse, &Resolver::readOverrides,
+        &Resolver::readOptimizer, &Resolver::buildHfConfig})
     if (!failed())
       (this->*step)();
   if (first)

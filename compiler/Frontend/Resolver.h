@@ -48,6 +48,7 @@ public:
   /// One of `choices`; returns its index.
   unsigned choice(const Node &node, llvm::StringRef what,
                   llvm::ArrayRef<llvm::StringRef> choices);
+  DType dtype(const Node &node, llvm::StringRef what);
   /// `[not] key [== value]`; no node: true.
   bool condition(const Node *node);
 
@@ -73,11 +74,16 @@ private:
   void readParams();
   void readGraphs();
   void checkUse();
+  void readOverrides();
   void readOptimizer();
   void buildHfConfig();
 
   RopeScaling ropeScaling(const Node &node, llvm::StringRef what);
   void readMesh();
+  void readRules(const Node &node, llvm::StringRef what,
+                 std::map<std::string, std::string> &rules);
+  void readParameterRules(const Node &node, llvm::StringRef what);
+  void checkRules(const Param &param, const SourceLoc &loc);
   void readTrain();
   void readSchedule(const Node *node);
   llvm::json::Value dataEntry(const Node &node);

@@ -17,8 +17,8 @@ constexpr double huge = 1e300;
 constexpr int64_t maxCount = int64_t(1) << 53;
 } // namespace
 
-static DType readDType(Resolver &r, const Node &node, llvm::StringRef what) {
-  return r.choice(node, what, {"f32", "bf16"}) ? DType::BF16 : DType::F32;
+DType Resolver::dtype(const Node &node, llvm::StringRef what) {
+  return choice(node, what, {"f32", "bf16"}) ? DType::BF16 : DType::F32;
 }
 
 //===----------------------------------------------------------------------===//
@@ -101,95 +101,8 @@ int64_t Resolver::window(const Node &node, llvm::StringRef what) {
 }
 
 //===----------------------------------------------------------------------===//
-// Mesh and memory
+// Memory
 //===----------------------------------------------------------------------===//
-
-void Resolver::readMesh() {
-  MapReader parallel(*this, root.find("parallel"), "parallel");
-  const Node *mesh = parallel.get("mesh");
-  auto add = [&](llvm::StringRef name, int64_t size, const SourceLoc &loc) {
-    for (const auto &axis : spec.mesh)
-      if (axis.first == name)
-        error(1002, loc,
-              "the mesh axis '" + name + "' is named twice in parallel.mesh");
-    spec.mesh.push_back({name.str(), size});
-  };
-  if (mesh && mesh->isMap()) {
-    for (const NodeEntry &entry : mesh->entries)
-      add(entry.key,
-          integer(entry.value, "parallel.mesh." + entry.key, 1, 65536),
-          entry.loc);
-  } else if (mesh) {
-    // `2x4` means data=2,tensor=4.
-    std::string text = string(*mesh, "parallel.mesh");
-    bool named = llvm::StringRef(text).contains('=');
-    llvm::SmallVector<llvm::StringRef> parts;
-    llvm::StringRef(text).split(parts, named ? ',' : 'x');
-    static const llvm::StringRef positional[] = {"data", "tensor"};
-    for (size_t i = 0; i < parts.size(); ++i) {
-      auto [name, value] =
-          named ? parts[i].split('=')
-                : std::make_pair(positional[std::min<size_t>(i, 1)], parts[i]);
-      if (!named && i == 2) {
-        error(1004, mesh->loc,
-              "the mesh " + mesh->describe() +
-                  " has more than two numbers: name its axes, as "
-                  "data=2,tensor=4");
-        break;
-      }
-      int64_t size = 0;
-      if (name.trim().empty() || !llvm::to_integer(value.trim(), size, 10) ||
-          size < 1 || size > 65536) {
-        error(1004, mesh->loc,
-              "expected 'parallel.mesh' as data=2,tensor=4 or 2x4, got " +
-                  mesh->describe());
-        break;
-      }
-      add(name.trim(), size, mesh->loc);
-    }
-  }
-  if (const Node *rules = parallel.get("rules")) {
-    if (!rules->isMap())
-      error(1004, rules->loc,
-            "expected a map for 'parallel.rules', got " + rules->describe());
-    std::vector<std::string> logical = {"batch", "sequence"};
-    std::vector<std::string> axes;
-    for (llvm::StringRef dim : standardDims())
-      logical.push_back(dim.str());
-    for (const auto &dim : spec.dims)
-      logical.push_back(dim.first);
-    for (const auto &axis : spec.mesh)
-      axes.push_back(axis.first);
-    for (const NodeEntry &entry : rules->entries) {
-      if (!llvm::is_contained(logical, entry.key))
-        error(1003, entry.loc,
-              "unknown logical axis '" + entry.key + "' in parallel.rules" +
-                  suggestNearest(entry.key, logical));
-      if (entry.value.isNull())
-        continue;
-      if (llvm::is_contained({"layers", "head_dim", "context"}, entry.key))
-        error(1004, entry.loc,
-              "the logical axis '" + entry.key +
-                  "' cannot be split over devices");
-      std::string axis = string(entry.value, "parallel.rules." + entry.key);
-      // --mesh may still name these two.
-      if (llvm::is_contained(axes, axis) || axis == "data" || axis == "tensor")
-        spec.rules[entry.key] = axis;
-      else
-        error(1004, entry.value.loc,
-              "unknown mesh axis '" + axis + "' in parallel.rules" +
-                  suggestNearest(axis, {"data", "tensor"}));
-    }
-  }
-  if (const Node *n = parallel.get("zero"))
-    spec.zero = integer(*n, "parallel.zero", 0, 3);
-  spec.reduceDType = spec.dtype;
-  if (const Node *n = parallel.get("reduce_dtype"))
-    spec.reduceDType = readDType(*this, *n, "parallel.reduce_dtype");
-  if (const Node *n = parallel.get("pad_heads"))
-    spec.padHeads = boolean(*n, "parallel.pad_heads");
-  parallel.finish();
-}
 
 /// `16 GiB`, `800 MB` or a number of bytes.
 static std::optional<int64_t> parseBytes(llvm::StringRef text) {
@@ -319,7 +232,7 @@ void Resolver::readSettings() {
             "'name' must be usable as a file name, got " + n->describe());
   }
   if (const Node *n = root.find("dtype"); n && !n->isNull())
-    spec.dtype = readDType(*this, *n, "dtype");
+    spec.dtype = dtype(*n, "dtype");
   if (const Node *n = root.find("tie_embeddings"); n && !n->isNull())
     spec.tieEmbeddings = boolean(*n, "tie_embeddings");
   if (const Node *n = root.find("norm_eps"); n && !n->isNull())

@@ -71,6 +71,10 @@ struct Axis {
 
   /// `heads*head_dim`.
   std::string str() const;
+  /// The factor that rules of sharding are for; empty for a size without name.
+  std::string major() const {
+    return factors.empty() ? std::string() : factors.front();
+  }
   bool operator==(const Axis &other) const { return factors == other.factors; }
 };
 
@@ -107,6 +111,8 @@ struct Param {
   Init init;
   bool decays = true; // unless its group says otherwise
   unsigned group = 0; // of the optimizer: index into Optimizer::groups
+  // Logical axis -> mesh axis, where `parallel.parameters` gives it its own.
+  std::optional<std::map<std::string, std::string>> rules;
   // Per format (`hf`, `gguf`, ...): the first non-alias view is the one saved.
   std::map<std::string, std::vector<FileView>> views;
   SourceLoc loc;

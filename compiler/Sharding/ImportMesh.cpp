@@ -33,6 +33,7 @@ class ImportMesh : public qwen::impl::ImportMeshBase<ImportMesh> {
   void annotate(GetParamOp get);
   LogicalResult annotate(func::FuncOp entry);
   Axes axesOf(StringRef logical);
+  Axes axesOf(StringRef logical, ParamOp param);
   int64_t dim(StringRef name);
   Axes splitDim(ParamOp param, StringRef product, int64_t size);
   Sharding storageOf(Sharding sharding, ArrayRef<int64_t> shape);
@@ -88,6 +89,15 @@ Axes ImportMesh::axesOf(StringRef logical) {
   return it == rules.end() ? Axes() : subAxesOf(it->second, axes);
 }
 
+/// As the parameter's own rules say, if it has some.
+Axes ImportMesh::axesOf(StringRef logical, ParamOp param) {
+  auto own = param->getAttrOfType<DictionaryAttr>(kRulesAttr);
+  if (!own)
+    return axesOf(logical);
+  auto axis = own.getAs<StringAttr>(logical);
+  return axis ? subAxesOf(axis.getValue(), axes) : Axes();
+}
+
 int64_t ImportMesh::dim(StringRef name) {
   auto attr = dims ? dims.getAs<IntegerAttr>(name) : IntegerAttr();
   return attr ? attr.getInt() : 0;
@@ -99,7 +109,7 @@ int64_t ImportMesh::dim(StringRef name) {
 /// there is one of them to a device.
 Axes ImportMesh::splitDim(ParamOp param, StringRef product, int64_t size) {
   StringRef logical = product.split('*').first;
-  Axes wanted = axesOf(logical);
+  Axes wanted = axesOf(logical, param);
   if (wanted.empty())
     return {};
   int64_t count = logical == product ? size : dim(logical);

@@ -38,7 +38,7 @@ def ImportMesh : Pass<"import-mesh", "::mlir::ModuleOp"> {
     The module's attribute `qwen.mesh` is a list of axes, outermost first, each a
     name and a size. A module without it gets `[["data", 1]]`. `qwen.parallel` has the
     rules from logical axes to mesh axes (by default heads, kv_heads, ffn and vocab over tensor, batch over
-    data) and the level of ZeRO. A dimension takes the longest prefix of its axis's prime
+    data) and the level of ZeRO; a parameter may have rules of its own (`dist.rules`). A dimension takes the longest prefix of its axis's prime
     sub-axes that divides it; over the others devices hold copies, which a remark says. Query
     heads are split within a group only where there is one group to a device.
 

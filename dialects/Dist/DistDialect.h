@@ -33,6 +33,9 @@ namespace qwen::dist {
 inline constexpr llvm::StringLiteral kShardingAttr = "dist.sharding";
 /// On qwen.param: how the optimizer's state of it lies.
 inline constexpr llvm::StringLiteral kStorageAttr = "dist.storage";
+/// On qwen.param: rules of its own, `{vocab = "tensor"}`, instead of the
+/// module's.
+inline constexpr llvm::StringLiteral kRulesAttr = "dist.rules";
 /// On arguments of role mesh: the sub-axes, and the factor of the place.
 inline constexpr llvm::StringLiteral kAxesAttr = "dist.axes";
 inline constexpr llvm::StringLiteral kScaleAttr = "dist.scale";

@@ -71,6 +71,8 @@ public:
   /// Whether the device's addresses are those of the host, so that entry points
   /// may be given any memory of the host.
   virtual bool sharesHostMemory() const = 0;
+  /// Whether calls and copies are done when they return.
+  virtual bool worksAtOnce() const { return true; }
   /// Zeroed memory, aligned to 64 bytes at least. `purpose` names it in the
   /// error (Q6001) when there is too little.
   virtual Expected<DeviceBuffer> allocate(int64_t bytes,

@@ -43,6 +43,7 @@ public:
   std::string_view target() const override { return "cuda"; }
   std::string name() const override { return deviceName; }
   bool sharesHostMemory() const override { return false; }
+  bool worksAtOnce() const override { return false; }
   Expected<DeviceBuffer> allocate(int64_t bytes,
                                   const std::string &purpose) override;
   Expected<std::optional<int64_t>> availableBytes() override;

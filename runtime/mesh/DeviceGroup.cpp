@@ -110,12 +110,17 @@ Status DeviceGroup::addMember(Options &options, int index, int threads,
                                                  std::move(transport), how);
   }
   QRT_ASSIGN_OR_RETURN(member.device, options.createDevice(index, threads));
-  if (member.comm && !member.device->sharesHostMemory())
+  if (member.comm && !member.device->worksAtOnce())
     return makeError(9005, "",
                      "the backend {} exchanges data through the host's memory, "
                      "which {} does not share",
                      backendName, member.device->name());
-  if (member.comm)
+  if (member.comm && !member.device->sharesHostMemory())
+    member.staged =
+        std::make_unique<StagedCollectives>(*member.device, *member.comm);
+  if (member.staged)
+    member.device->join(ranks, firstRank + index, *member.staged);
+  else if (member.comm)
     member.device->join(ranks, firstRank + index, *member.comm);
   if (index > 0)
     member.lane = std::make_unique<Lane>();

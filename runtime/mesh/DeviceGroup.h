@@ -17,6 +17,7 @@
 #include "runtime/comm/Control.h"
 #include "runtime/comm/NcclCollectives.h"
 #include "runtime/comm/Ranks.h"
+#include "runtime/comm/StagedCollectives.h"
 #include "runtime/comm/ThreadTransport.h"
 #include "runtime/core/Device.h"
 #include "runtime/core/Module.h"
@@ -93,8 +94,9 @@ private:
   struct Lane;
   struct Member {
     std::unique_ptr<Device> device;
-    std::unique_ptr<Communicator> comm;    ///< null with NCCL
-    std::unique_ptr<NcclCollectives> nccl; ///< null else
+    std::unique_ptr<Communicator> comm;        ///< null with NCCL
+    std::unique_ptr<NcclCollectives> nccl;     ///< null else
+    std::unique_ptr<StagedCollectives> staged; ///< where memory is apart
     std::unique_ptr<Lane> lane; ///< its main thread; none for the first
   };
   DeviceGroup() = default;

@@ -11,6 +11,7 @@ of one device.
       --dtype bf16       in bf16
       --optimizer muon   trains with Muon
       --weights int8     text and logits of quantized weights (or int4)
+      --target cuda-sim  code for GPUs, simulated, of the meshes
 
 The shapes are chosen for what goes wrong: key heads that do not divide, a
 vocabulary that is uneven, masked targets, a row (with 8 devices along data: a
@@ -93,8 +94,9 @@ def write_inputs(vocab, batch_path, data_path):
 class Variant:
     """A mesh, and how its devices are started."""
 
-    def __init__(self, text, family, work, settings=None):
+    def __init__(self, text, family, work, settings=None, target="cpu"):
         words = text.split(",") if text else []
+        self.target = target
         self.settings = settings or {}
         self.name = text.replace(",", "-") or "one"
         self.mesh = words[0] if words else ""
@@ -123,10 +125,10 @@ class Variant:
         settings.update(self.settings)
         run("qwenc", os.path.join(MODELS, preset + ".yaml"), "-o", self.module,
             *(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),
-            *(["--mesh", self.mesh] if self.mesh else []))
+            *(["--mesh", self.mesh] if self.mesh else []), "--target", self.target)
 
     def run(self, *words, capture=False):
-        return run(*self.launcher, "qwen-rt", *words, capture=capture)
+        return run(*self.launcher, "qwen-rt", *words, "--device", self.target, capture=capture)
 
     def gradients(self, batch):
         out = os.path.join(self.out, "gradients.safetensors")
@@ -165,6 +167,7 @@ def parse_options():
     parser.add_argument("--dtype", default="f32")
     parser.add_argument("--optimizer", default="adamw")
     parser.add_argument("--weights")
+    parser.add_argument("--target", default="cpu")
     parser.add_argument("family")
     parser.add_argument("work")
     parser.add_argument("meshes", nargs="+")
@@ -208,7 +211,8 @@ class Comparison:
             self.logits = one.logits(self.last, self.batch)
 
     def compare(self, mesh):
-        other = Variant(mesh, self.options.family, self.options.work, self.options.settings)
+        other = Variant(mesh, self.options.family, self.options.work, self.options.settings,
+                        self.options.target)
         other.compile()
         if "gradients" in self.checks:
             limits = (f"rel={GRADIENT_LIMIT}", f"rel={GRADIENT_LIMIT}") if self.exact else (

@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/Cpu/Emitters.h"
-#include "compiler/Codegen/Cpu/Relayout.h"
 
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -36,7 +35,6 @@ static const Emitter *findEmitter(kernel::FuncOp kernel) {
   {[](kernel::FuncOp kernel) -> bool { return condition; }, emit##Name,        \
    workspace##Name},
 #include "compiler/Codegen/Cpu/Emitters.def"
-      {isRelayout, emitRelayout, workspaceRelayout},
       {nullptr, nullptr, nullptr}};
   for (const Emitter &emitter : emitters)
     if (emitter.takes && emitter.takes(kernel))

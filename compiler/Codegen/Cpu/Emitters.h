@@ -9,7 +9,7 @@
 #define QWEN_COMPILER_CODEGEN_CPU_EMITTERS_H
 
 #include "compiler/Codegen/Cpu/CpuKernels.h"
-#include "compiler/Codegen/KernelForm.h"
+#include "compiler/Codegen/RelayoutForm.h"
 
 namespace qwen::cpu {
 

@@ -8,8 +8,8 @@
 #ifndef QWEN_COMPILER_CODEGEN_NVIDIA_EMITTERS_H
 #define QWEN_COMPILER_CODEGEN_NVIDIA_EMITTERS_H
 
-#include "compiler/Codegen/KernelForm.h"
 #include "compiler/Codegen/Nvidia/NvidiaKernels.h"
+#include "compiler/Codegen/RelayoutForm.h"
 
 namespace qwen::nvidia {
 

@@ -397,8 +397,10 @@ Status Loader::compareValues(const Load &alias, int64_t first,
           "tensor '{}' differs from parameter '{}' at [{}, {}] ({} and {}), "
           "but the model ties them",
           printable(source.tensors()[*alias.tensor].name),
-          parameters[alias.parameter].name, element / alias.region.numCols,
-          element % alias.region.numCols, theirs[i], mine[i]);
+          parameters[alias.parameter].name,
+          alias.region.firstRow + element / alias.region.numCols,
+          alias.region.firstCol + element % alias.region.numCols, theirs[i],
+          mine[i]);
     }
   return Status::success();
 }

@@ -271,6 +271,46 @@ TEST(Parameters, TiedHeadMustEqual) {
   EXPECT_FALSE(load(path, params, back));
 }
 
+TEST(Parameters, TiedHeadOfABlock) {
+  TempDir dir;
+  auto params = gpt2(3, 1);
+  Store store(params), back(params);
+  store.fillDistinct();
+  auto tensors = parameterTensors(params, store.constPointers());
+  ASSERT_TRUE(tensors);
+  std::string path = dir / "m.safetensors";
+  std::vector<float> head = store.values[0][0];
+  tensors->push_back(f32("lm_head.weight", {11, 3}, head));
+  head[5 * 3 + 2] += 1000;
+  ASSERT_TRUE(writeSafetensors(path, *tensors, {}));
+  auto source = WeightSource::open(path);
+  ASSERT_TRUE(source);
+  // Who has rows 0 to 3 does not see the difference; who has 4 to 7 says where
+  // in the file it is, quantized or not.
+  for (int64_t first : {0, 4})
+    for (bool quantized : {false, true}) {
+      std::vector<int8_t> values(4 * 3);
+      std::vector<float> scales(4);
+      Status status =
+          loadParametersAs(**source, params, [&](size_t p, int64_t layer) {
+            ParameterTarget target;
+            target.data = back.values[p][static_cast<size_t>(layer)].data();
+            if (p != 0)
+              return target;
+            target.block = MatrixBlock{first, 4, 0, 3};
+            if (quantized)
+              target.quantized = {3, values.data(), scales.data()};
+            return target;
+          });
+      EXPECT_EQ(static_cast<bool>(status), first == 0);
+      if (!status) {
+        EXPECT_NE(status.error().message.find(quantized ? "[5, 0]" : "[5, 2]"),
+                  std::string::npos)
+            << status.error().message;
+      }
+    }
+}
+
 TEST(Parameters, HalfTypes) {
   TempDir dir;
   std::vector<uint16_t> half = {0x0000, 0x8000, 0x3C00, 0xC000, 0x7BFF,

@@ -1,4 +1,4 @@
-//===- ConfigureNvidiaKernels.cpp - Workspaces of GPU kernels -------------===//
+//===- ConfigureNvidiaKernels.cpp - Choices and workspaces of GPU kernels -===//
 //
 // Part of the Qwen compiler, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/KernelForm.h"
+#include "compiler/Codegen/Nvidia/LibraryProduct.h"
 #include "compiler/Codegen/Nvidia/NvidiaKernels.h"
 #include "compiler/Codegen/Passes.h"
 
@@ -23,6 +24,7 @@ struct ConfigureNvidiaKernels
   void runOnOperation() override {
     codegen::forEachKernel(
         getOperation(), [](kernel::FuncOp kernel, int64_t rows) {
+          nvidia::chooseImplementation(kernel);
           if (int64_t bytes = nvidia::workspaceBytes(kernel, {}, rows))
             kernel.setWorkspace(bytes);
         });

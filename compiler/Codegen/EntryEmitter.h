@@ -29,6 +29,7 @@ enum AbiField : int64_t {
   kApiCollectiveStart = 2,
   kApiCollectiveWait = 3,
   kApiLaunch = 4,
+  kApiProduct = 5,
   kCallArgs = 0,
   kCallExtents = 1,
   kCallArena = 2,

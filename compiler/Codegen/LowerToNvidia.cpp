@@ -8,6 +8,7 @@
 #include "compiler/Codegen/EntryEmitter.h"
 #include "compiler/Codegen/Nvidia/NvidiaKernels.h"
 #include "compiler/Codegen/Passes.h"
+#include "compiler/Codegen/ProductTable.h"
 #include "dialects/Qwen/Entry.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -28,10 +29,11 @@ using namespace qwen::codegen;
 
 namespace {
 
-/// A kernel's launches, and the number of the first in the module's table.
+/// A kernel's launches, the number of the first in the module's table, and that
+/// of the product that a library may do.
 struct NumberedCode {
   nvidia::KernelCode launches;
-  int64_t first;
+  int64_t first, product;
 };
 
 /// Starts kernels by the runtime's launch. After one that fails no other is
@@ -51,11 +53,23 @@ private:
     return LLVM::LoadOp::create(b, loc, b.getI32Type(), status);
   }
 
+  /// Calls the library; whether the launch is to take its place (i1).
+  Value emitProduct(int64_t product, const Arguments &arguments);
+  Value isZero(Value value) {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, value,
+                                 i32(0));
+  }
+  Value load(Value address) {
+    return LLVM::LoadOp::create(b, loc, b.getI32Type(), address);
+  }
+
   SymbolTable &kernelSymbols;
   const llvm::StringMap<NumberedCode> &kernels;
   /// The parameters, each in 8 bytes; their addresses; three sizes of a grid;
-  /// the first error.
-  Value values, addresses, grid, status, function;
+  /// the first error; what the library said last: 0 if it did the product.
+  Value values, addresses, grid, status, library;
+  /// Functions of the runtime.
+  Value launchKernel, runProduct;
 };
 
 struct LowerToNvidia : public qwen::impl::LowerToNvidiaBase<LowerToNvidia> {
@@ -74,7 +88,26 @@ void GpuEntryEmitter::emitPrologue() {
   for (int64_t i = 0; i < count; ++i)
     LLVM::StoreOp::create(b, loc, slot(values, i), slot(addresses, i));
   LLVM::StoreOp::create(b, loc, i32(0), status);
-  function = loadField(ptr, api, kApiLaunch);
+  library = allocate(1);
+  launchKernel = loadField(ptr, api, kApiLaunch);
+  runProduct = loadField(ptr, api, kApiProduct);
+}
+
+Value GpuEntryEmitter::emitProduct(int64_t product,
+                                   const Arguments &arguments) {
+  Type i32Type = b.getI32Type();
+  auto signature =
+      LLVM::LLVMFunctionType::get(i32Type, {ptr, i32Type, i64, ptr});
+  Value code = LLVM::CallOp::create(b, loc, signature,
+                                    ValueRange{runProduct, ctx, i32(product),
+                                               arguments.rows, addresses})
+                   .getResult();
+  LLVM::StoreOp::create(b, loc, code, library);
+  Value isAbsent = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, code,
+                                         i32(QRT_NO_LIBRARY));
+  LLVM::StoreOp::create(
+      b, loc, arith::SelectOp::create(b, loc, isAbsent, i32(0), code), status);
+  return isAbsent;
 }
 
 void GpuEntryEmitter::emitLaunch(kernel::LaunchOp launch,
@@ -96,14 +129,16 @@ void GpuEntryEmitter::emitLaunch(kernel::LaunchOp launch,
   Type i32Type = b.getI32Type();
   auto signature =
       LLVM::LLVMFunctionType::get(i32Type, {ptr, i32Type, ptr, ptr});
+  if (code.product >= 0)
+    LLVM::StoreOp::create(b, loc, i32(QRT_NO_LIBRARY), library);
   for (auto [i, each] : llvm::enumerate(code.launches)) {
     SmallVector<Value> sizes;
     for (AffineMap map : each.grid)
       sizes.push_back(
           arith::TruncIOp::create(b, loc, i32Type, evaluate(map, arguments)));
-    Value isFine = arith::CmpIOp::create(
-        b, loc, arith::CmpIPredicate::eq,
-        LLVM::LoadOp::create(b, loc, i32Type, status), i32(0));
+    Value isFine = isZero(load(status));
+    if (each.followsLibrary)
+      isFine = arith::AndIOp::create(b, loc, isFine, isZero(load(library)));
     // Of several kernels for one thing the extents choose by empty grids.
     for (auto [map, size] : llvm::zip(each.grid, sizes))
       if (!map.isConstant())
@@ -111,9 +146,15 @@ void GpuEntryEmitter::emitLaunch(kernel::LaunchOp launch,
             b, loc, isFine,
             arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, size,
                                   i32(0)));
-    auto branch = scf::IfOp::create(b, loc, isFine, /*withElseRegion=*/false);
     OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPoint(branch.thenBlock()->getTerminator());
+    auto enterIf = [&](Value condition) {
+      auto branch =
+          scf::IfOp::create(b, loc, condition, /*withElseRegion=*/false);
+      b.setInsertionPoint(branch.thenBlock()->getTerminator());
+    };
+    enterIf(isFine);
+    if (each.library)
+      enterIf(emitProduct(code.product, arguments));
     for (auto [dim, size] : llvm::enumerate(sizes))
       LLVM::StoreOp::create(
           b, loc, size,
@@ -122,7 +163,7 @@ void GpuEntryEmitter::emitLaunch(kernel::LaunchOp launch,
               ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(static_cast<int32_t>(dim))}));
     auto call = LLVM::CallOp::create(
         b, loc, signature,
-        ValueRange{function, ctx, i32(code.first + i), grid, addresses});
+        ValueRange{launchKernel, ctx, i32(code.first + i), grid, addresses});
     LLVM::StoreOp::create(b, loc, call.getResult(), status);
   }
 }
@@ -169,7 +210,7 @@ void LowerToNvidia::runOnOperation() {
   nvidia::NvidiaTarget nvidiaTarget;
   nvidiaTarget.precise = precise;
   llvm::StringMap<NumberedCode> kernels;
-  SmallVector<Attribute> table;
+  SmallVector<Attribute> table, products;
   bool failed = false;
   for (kernel::FuncOp kernel : kernelFuncs) {
     FailureOr<nvidia::KernelCode> code =
@@ -179,10 +220,17 @@ void LowerToNvidia::runOnOperation() {
       failed = true;
       continue;
     }
-    int64_t first = table.size();
-    for (const nvidia::Launch &launch : *code)
+    int64_t first = table.size(), product = -1;
+    for (const nvidia::Launch &launch : *code) {
+      if (launch.library) {
+        product = products.size();
+        qrt_product row = *launch.library;
+        row.kernel = table.size();
+        products.push_back(productAttr(&getContext(), row));
+      }
       table.push_back(describe(b, launch, kernelModule, kernel.getLoc()));
-    kernels[kernel.getSymName()] = {std::move(*code), first};
+    }
+    kernels[kernel.getSymName()] = {std::move(*code), first, product};
   }
   if (failed)
     return signalPassFailure();
@@ -197,4 +245,5 @@ void LowerToNvidia::runOnOperation() {
   for (auto param : llvm::make_early_inc_range(module.getOps<ParamOp>()))
     param.erase();
   module->setAttr(kKernelTable, b.getArrayAttr(table));
+  module->setAttr(kProductTable, b.getArrayAttr(products));
 }

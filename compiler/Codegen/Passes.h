@@ -30,6 +30,9 @@ inline constexpr llvm::StringLiteral kKernels = "kernels";
 /// kernel, in the order of their numbers: name, params, shared (bytes),
 /// threads.
 inline constexpr llvm::StringLiteral kKernelTable = "qwen.kernels";
+/// As kKernelTable, of the products that a library may do instead: the fields
+/// of qrt_product.
+inline constexpr llvm::StringLiteral kProductTable = "qwen.products";
 
 /// The symbol of an entry's code for one level of the CPU, or another target.
 std::string entrySymbol(llvm::StringRef entry, llvm::StringRef level);

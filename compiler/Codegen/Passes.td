@@ -54,9 +54,12 @@ def NvvmToHost : Pass<"nvvm-to-host", "::mlir::ModuleOp"> {
 }
 
 def ConfigureNvidiaKernels : Pass<"configure-nvidia-kernels", "::mlir::ModuleOp"> {
-  let summary = "gives every kernel the workspace that its GPU emitter needs";
+  let summary = "chooses the implementation of GPU kernels and their workspaces";
   let description = [{
-    As `configure-cpu-kernels`, for the targets `cuda` and `cuda-sim`.
+    `kernel.impl` of a contract kernel that has none becomes "library" where
+    cuBLASLt computes the product and a part of the epilogue exactly as the kernel
+    says, with one rounding at most, and "generated" elsewhere. Workspaces are those
+    of `configure-cpu-kernels`, for the targets `cuda` and `cuda-sim`.
   }];
 }
 
@@ -67,7 +70,9 @@ def LowerToNvidia : Pass<"lower-to-nvidia", "::mlir::ModuleOp"> {
     `gpu.module @kernels`, which are what one thread does; every entry a function
     `<entry>$<target>(ctx, call) -> i32` that calls the runtime's `launch`, with
     `qwen.layers` as loops. Kernels, entries and parameters are gone afterwards; the
-    module's `qwen.kernels` lists the GPU kernels in the order of their numbers.
+    module's `qwen.kernels` lists the GPU kernels in the order of their numbers, `qwen.products`
+    what a library may do instead of some of them (`kernel.impl` is "library"): the entry asks
+    the runtime for the product and launches its kernel where there is no library.
   }];
   let options = [
     Option<"target", "target", "std::string", "\"cuda\"", "`cuda` or `cuda-sim`">,

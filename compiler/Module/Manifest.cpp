@@ -11,6 +11,7 @@
 
 #include "compiler/Codegen/Cpu/CpuTarget.h"
 #include "compiler/Codegen/Passes.h"
+#include "compiler/Codegen/ProductTable.h"
 #include "compiler/Codegen/Targets.h"
 #include "compiler/Memory/Passes.h"
 #include "compiler/Module/MemoryPlan.h"
@@ -355,6 +356,7 @@ static FailureOr<json::Object> finishCpu(ModuleOp module,
                       target.name().str(),
                       entrySymbols(document, target.name()),
                       {},
+                      {},
                       {}});
     json::Array features;
     SmallVector<llvm::StringRef> required = target.requiredFeatures();
@@ -376,8 +378,8 @@ static FailureOr<json::Object> finishGpu(ModuleOp module,
   if (!table)
     return failure();
   llvm::StringRef target = targetOf(module);
-  ModuleVariant variant{
-      target.str(), "", entrySymbols(document, target), {}, {}};
+  ModuleVariant variant{target.str(), "", entrySymbols(document, target),
+                        {},           {}, {}};
   json::Object locations;
   for (auto kernel : table.getAsRange<DictionaryAttr>()) {
     auto number = [&](llvm::StringRef key) -> uint32_t {
@@ -392,6 +394,9 @@ static FailureOr<json::Object> finishGpu(ModuleOp module,
     if (location && !location.empty())
       locations[variant.kernels.back().name] = location.str();
   }
+  if (auto products = module->getAttrOfType<ArrayAttr>(kProductTable))
+    for (auto product : products.getAsRange<DictionaryAttr>())
+      variant.products.push_back(productOf(product));
   result.push_back(std::move(variant));
   return json::Object{
       {"worker_scratch_bytes", 0},

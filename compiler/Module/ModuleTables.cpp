@@ -7,7 +7,7 @@
 
 #include "compiler/Module/ModuleTables.h"
 
-#include "runtime/abi/qwen_module.h"
+#include "compiler/Codegen/ProductTable.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
 
@@ -63,16 +63,29 @@ public:
       function->setVisibility(GlobalValue::HiddenVisibility);
       entries.push_back(function);
     }
-    SmallVector<Constant *> kernels, images;
+    SmallVector<Constant *> kernels, images, products;
     for (const qwen::ModuleKernel &each : variant.kernels)
       kernels.push_back(kernel(each));
     for (const qwen::ModuleImage &each : variant.images)
       images.push_back(image(each));
+    for (const qrt_product &each : variant.products)
+      products.push_back(product(each));
     return ConstantStruct::getAnon(
         {addString(variant.target), addString(variant.level),
          addPointers(entries, "entries"), number(kernels.size()),
          number(images.size()), addRows(kernels, "kernels"),
-         addRows(images, "images")});
+         addRows(images, "images"), addRows(products, "products"),
+         number(products.size()), number(0)});
+  }
+
+  Constant *product(const qrt_product &product) {
+    SmallVector<Constant *> fields;
+    qwen::visitFields(product, [&](StringRef, auto field) {
+      auto *type = Type::getIntNTy(context, 8 * sizeof field);
+      fields.push_back(
+          ConstantInt::getSigned(type, static_cast<int64_t>(field)));
+    });
+    return ConstantStruct::getAnon(fields);
   }
 
   /// qrt_kernel

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "compiler/Module/ObjectFile.h"
+#include "runtime/abi/qwen_module.h"
 
 namespace qwen {
 
@@ -36,6 +37,7 @@ struct ModuleVariant {
   std::vector<std::string> entries; // symbols, in the manifest's order
   std::vector<ModuleKernel> kernels;
   std::vector<ModuleImage> images;
+  std::vector<qrt_product> products;
 };
 
 /// The object that makes the others a module of runtime/abi/qwen_module.h: the

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 /* Raised by every incompatible change. The loader refuses any other version. */
-#define QRT_ABI_VERSION 3u
+#define QRT_ABI_VERSION 4u
 #define QRT_MANIFEST_SECTION ".qwen.manifest"
 #define QRT_QUERY_SYMBOL "qwen_module_query"
 
@@ -81,6 +81,11 @@ typedef struct qrt_api {
    * parameter, copied before the call returns. Targets with kernels only. */
   int32_t (*launch)(qrt_ctx *ctx, uint32_t kernel, const uint32_t grid[3],
                     void *const *params);
+  /* Queues product `product` (of qrt_variant.products) for `rows` rows as
+   * launch does a kernel; params are those of the product's kernel.
+   * QRT_NO_LIBRARY: nothing was queued, the caller launches its own kernel. */
+  int32_t (*product)(qrt_ctx *ctx, uint32_t product, int64_t rows,
+                     void *const *params);
 } qrt_api;
 
 /* A thread of a simulated GPU (target cuda-sim; qwen_sim.h describes it). */
@@ -124,6 +129,7 @@ typedef int32_t (*qrt_entry)(qrt_ctx *ctx, const qrt_call *call);
 #define QRT_E_OK 0
 #define QRT_E_COLLECTIVE 1 /* a collective failed; the context knows why */
 #define QRT_E_LAUNCH 2     /* a launch failed; the context knows why */
+#define QRT_NO_LIBRARY 3   /* of qrt_api.product only, and no error */
 
 /* Code for a GPU. */
 typedef enum qrt_image_kind { QRT_CUBIN = 0, QRT_PTX = 1 } qrt_image_kind;
@@ -147,6 +153,28 @@ typedef struct qrt_kernel {
   void (*thread)(const struct qrt_sim_thread *thread, void *const *params);
 } qrt_kernel;
 
+/* A product of matrices that a library may do instead of a kernel of the
+ * module:
+ *
+ *   result[m][n] = sum_k left[m][k] right[k][n] + addend[m][n] + bias[n]
+ *
+ * in f32, rounded once to the result's type. All are dense and row-major; a
+ * transposed operand lies in memory with its dimensions swapped. Matrices are
+ * aligned to 16 bytes and so is each row of theirs as it lies; so is the bias.
+ */
+typedef struct qrt_product {
+  uint32_t kernel;           /* the kernel whose parameters these are */
+  uint32_t operand_dtype;    /* qrt_dtype of left and right: f32 or bf16 */
+  uint32_t result_dtype;     /* of result, addend and bias: f32 or bf16 */
+  uint32_t left_transposed;  /* 1: left lies as [k][m] */
+  uint32_t right_transposed; /* 1: right lies as [n][k] */
+  /* Numbers of parameters, -1 for none. The addend may be the result. */
+  int32_t left, right, addend, bias, result, workspace;
+  uint32_t reserved;
+  int64_t m, n, k; /* 0: the rows of the call */
+  uint64_t workspace_bytes;
+} qrt_product;
+
 /* The code of one target at one instruction-set level. */
 typedef struct qrt_variant {
   const char *target;       /* "cpu", "cuda", "cuda-sim" */
@@ -156,6 +184,9 @@ typedef struct qrt_variant {
   uint32_t num_images;      /* 0 for cpu and cuda-sim */
   const qrt_kernel *kernels;
   const qrt_image *images;
+  const qrt_product *products;
+  uint32_t num_products; /* 0 for cpu */
+  uint32_t reserved;
 } qrt_variant;
 
 typedef struct qrt_module {

@@ -31,7 +31,10 @@ const qrt_api Device::kApi = {
        void *out) { return of(ctx).collectiveStart(*collective, in, out); },
     [](qrt_ctx *ctx) { return of(ctx).collectiveWait(); },
     [](qrt_ctx *ctx, uint32_t kernel, const uint32_t grid[3],
-       void *const *params) { return of(ctx).launch(kernel, grid, params); }};
+       void *const *params) { return of(ctx).launch(kernel, grid, params); },
+    [](qrt_ctx *ctx, uint32_t product, int64_t rows, void *const *params) {
+      return of(ctx).product(product, rows, params);
+    }};
 
 Device::Device(int threads) : threadPool(std::max(threads, 1)) {
   ctx = {{&kApi}, this};

@@ -131,6 +131,9 @@ protected:
   virtual int32_t collectiveWait();
   virtual int32_t launch(uint32_t kernel, const uint32_t grid[3],
                          void *const *params);
+  virtual int32_t product(uint32_t, int64_t, void *const *) {
+    return QRT_NO_LIBRARY;
+  }
 
   /// Notes why a function of the API failed; returns `code`.
   int32_t fail(int32_t code, Error error);

@@ -99,6 +99,7 @@ CudaDevice::~CudaDevice() {
   if (stream)
     driver->streamSynchronize(stream);
   pinned.reset();
+  products.reset();
   for (auto &[module, program] : programs) {
     for (auto &[key, replay] : program.replays)
       if (replay.graph)
@@ -214,6 +215,25 @@ Status CudaDevice::load(const Module &module) {
                      "it runs the portable code ({}), which may be slower",
                      deviceName, cuda::nameOf(*image.image)));
   programs[&module] = std::move(program);
+  return findProducts(module);
+}
+
+Status CudaDevice::findProducts(const Module &module) {
+  if (hasLookedForProducts || module.variant().num_products == 0)
+    return Status::success();
+  hasLookedForProducts = true;
+  std::string reason;
+  QRT_ASSIGN_OR_RETURN(auto library, CublasLt::open(reason));
+  if (!library) {
+    note(fmt::format("matrix products run kernels of the module, which may be "
+                     "slower than cuBLASLt: {}",
+                     reason));
+    return Status::success();
+  }
+  char gpu[256] = {};
+  driver->deviceName(gpu, sizeof gpu, device);
+  QRT_ASSIGN_OR_RETURN(
+      products, Products::create(std::move(library), driver, stream, gpu));
   return Status::success();
 }
 
@@ -347,6 +367,33 @@ int32_t CudaDevice::launch(uint32_t kernel, const uint32_t grid[3],
               failed(result, fmt::format("{} with a grid of {} x {} x {}",
                                          describeKernel(kernel), grid[0],
                                          grid[1], grid[2])));
+}
+
+int32_t CudaDevice::product(uint32_t index, int64_t rows, void *const *params) {
+  const qrt_variant &variant = running().variant();
+  if (index >= variant.num_products ||
+      variant.products[index].kernel >= variant.num_kernels)
+    return fail(QRT_E_LAUNCH, makeError(6016, running().path(),
+                                        "damaged module: runs product {} of {}",
+                                        index, variant.num_products));
+  if (!products)
+    return QRT_NO_LIBRARY;
+  const qrt_product &info = variant.products[index];
+  Expected<bool> isQueued = products->run(info, rows, params, capturing);
+  auto where = [&] {
+    return fmt::format("the product of {} for {} rows",
+                       describeKernel(info.kernel), rows);
+  };
+  if (!isQueued)
+    return fail(QRT_E_LAUNCH,
+                makeError(isQueued.error().code, "", "{}: {}: {}", deviceName,
+                          where(), isQueued.error().message));
+  if (!*isQueued)
+    return QRT_NO_LIBRARY;
+  if (options.synchronous && !capturing)
+    if (CUresult result = driver->streamSynchronize(stream); result != kSuccess)
+      return fail(QRT_E_LAUNCH, failed(result, where()));
+  return QRT_E_OK;
 }
 
 void CudaDevice::parallelFor(const char *name, qrt_task, void *, int64_t,

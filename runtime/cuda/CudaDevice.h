@@ -12,6 +12,7 @@
 #include "runtime/cuda/Driver.h"
 #include "runtime/cuda/Nvml.h"
 #include "runtime/cuda/PinnedMemory.h"
+#include "runtime/cuda/Products.h"
 
 #include <map>
 #include <memory>
@@ -53,7 +54,7 @@ public:
   /// Copies on the device, behind everything queued before.
   Status copy(void *to, const void *from, int64_t bytes);
   Status synchronize() override;
-  /// Errors: Q6051 (no code that this GPU runs), Q6016, Q6052.
+  /// Errors: Q6051 (no code that this GPU runs), Q6016, Q6052, Q6053.
   Status load(const Module &module) override;
   Status call(const Module &module, int entry, const qrt_call &call) override;
   std::map<std::string, std::optional<double>> metrics() override;
@@ -72,6 +73,7 @@ protected:
                           void *out) override;
   int32_t launch(uint32_t kernel, const uint32_t grid[3],
                  void *const *params) override;
+  int32_t product(uint32_t product, int64_t rows, void *const *params) override;
 
 private:
   /// The code of one module on this device.
@@ -92,6 +94,8 @@ private:
   Status open();
   Status findKernels(const Module &module, Program &program,
                      const std::string &image);
+  /// Loads cuBLASLt for the first module that has products for it.
+  Status findProducts(const Module &module);
   Error failed(cuda::CUresult result, std::string_view what) const;
   Status capture(const Module &module, int entry, const qrt_call &call,
                  Program::Replay &replay);
@@ -108,6 +112,8 @@ private:
   std::string deviceName;
   std::unique_ptr<cuda::PinnedMemory> pinned;
   std::unique_ptr<cuda::Nvml> nvml;
+  std::unique_ptr<cuda::Products> products;
+  bool hasLookedForProducts = false;
   std::map<const Module *, Program> programs;
   Program *active = nullptr;
   std::string lastEntry;

@@ -35,9 +35,9 @@ using CUgraphExec = struct CUgraphExec_st *;
 constexpr CUresult kSuccess = 0, kOutOfMemory = 2;
 constexpr int kComputeMajor = 75, kComputeMinor = 76; // device attributes
 constexpr int kMaxSharedOptin = 97;
-constexpr int kMaxDynamicShared = 8; // function attribute
-constexpr unsigned kNonBlocking = 1; // stream
-constexpr unsigned kNoTiming = 2;    // event
+constexpr int kMaxDynamicShared = 8;           // function attribute
+constexpr unsigned kNonBlocking = 1;           // stream
+constexpr unsigned kTiming = 0, kNoTiming = 2; // event
 constexpr int kCaptureThreadLocal = 1;
 constexpr int kJitInfoLog = 3, kJitInfoLogBytes = 4, kJitErrorLog = 5,
               kJitErrorLogBytes = 6, kJitLogVerbose = 12;

@@ -5,13 +5,15 @@
 //
 // Two kernels for products by rows of activations, of which the extents choose
 // one (the other has an empty grid): tiles, and for up to eight rows one that
-// streams the weights once.
+// streams the weights once. Where a library may do what the tiles do, a third
+// one does what is left of the epilogue.
 //
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Codegen/ContractForm.h"
 #include "compiler/Codegen/Epilogue.h"
 #include "compiler/Codegen/Nvidia/Emitters.h"
+#include "compiler/Codegen/Nvidia/LibraryProduct.h"
 #include "compiler/Codegen/Nvidia/TileProduct.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -22,6 +24,8 @@ using arith::CmpIPredicate;
 
 /// Threads of a block that streams, one warp for a column at a time.
 static constexpr int64_t kFewThreads = 128;
+/// Threads of a block behind a library's product.
+static constexpr int64_t kRestThreads = 128;
 
 namespace {
 /// What the emitter needs to know about one kernel.
@@ -246,6 +250,71 @@ static FailureOr<Launch> emitFewRows(const Contract &c, int64_t index,
                   {}, isTaken);
 }
 
+/// What the library leaves of the kernel: nothing if its value is the only
+/// result, else all other results from it. A thread has some columns of a row.
+static FailureOr<std::optional<Launch>>
+emitRest(const Contract &c, const LibraryProduct &library, int64_t index,
+         const NvidiaTarget &target, gpu::GPUModuleOp module) {
+  kernel::ReturnOp results = c.results;
+  if (llvm::all_of(results.getOperands(),
+                   [&](Value value) { return value == library.value; }))
+    return std::optional<Launch>();
+  kernel::FuncOp fn = c.fn;
+  KernelBuilder k(fn, index, target, module, kRestThreads);
+  Type element = getElementTypeOrSelf(library.value.getType());
+  // Its rows are aligned to the widest access.
+  int64_t lanes = kAccessBytes / elementBytes(element);
+  int64_t blocksOfRow = llvm::divideCeil(c.n, lanes * kRestThreads);
+  Value row = k.divI(k.block(), k.i64(blocksOfRow));
+  Value chunk = k.addI(
+      k.mulI(k.remI(k.block(), k.i64(blocksOfRow)), kRestThreads), k.thread());
+  Value column = k.mulI(chunk, lanes);
+  Epilogue epilogue(k, library.value, lanes);
+  LogicalResult status = success();
+  k.ifThen(k.cmpI(CmpIPredicate::slt, column, k.i64(c.n)), [&] {
+    Value offset = k.addI(k.mulI(row, c.n), column);
+    epilogue.moveTo(
+        row, column,
+        k.loadF32(element, lanes, k.result(library.result), offset));
+    auto values = epilogue.evaluateAll(results.getOperands());
+    status = success(succeeded(values));
+    if (failed(status))
+      return;
+    for (auto [i, value] : llvm::enumerate(*values))
+      if (results.getOperand(i) != library.value || i != library.result)
+        k.storeF32(value, getElementTypeOrSelf(fn.getResultTypes()[i]),
+                   k.result(i), offset);
+  });
+  if (failed(status))
+    return failure();
+  MLIRContext *context = fn.getContext();
+  AffineExpr rows = c.rowsOfResult() ? getAffineSymbolExpr(2, context)
+                                     : getAffineConstantExpr(c.m, context);
+  Launch launch = k.launch(AffineMap::get(0, 3, rows * blocksOfRow));
+  launch.followsLibrary = true;
+  return std::optional<Launch>(launch);
+}
+
+/// Lets a library do the first launch of `code` where there is one.
+static LogicalResult addLibrary(KernelCode &code, const Contract &c,
+                                const NvidiaTarget &target,
+                                gpu::GPUModuleOp module) {
+  std::optional<LibraryProduct> library = findLibraryProduct(c);
+  if (!library) {
+    kernel::FuncOp fn = c.fn;
+    return fn.emitError("no library computes exactly what ")
+           << fn.getSymName() << " does";
+  }
+  code.front().library = describeLibraryProduct(c, *library);
+  FailureOr<std::optional<Launch>> rest =
+      emitRest(c, *library, code.size(), target, module);
+  if (failed(rest))
+    return failure();
+  if (*rest)
+    code.insert(code.begin() + 1, **rest);
+  return success();
+}
+
 FailureOr<KernelCode> nvidia::emitContract(kernel::FuncOp fn,
                                            const NvidiaTarget &target,
                                            gpu::GPUModuleOp module) {
@@ -264,10 +333,15 @@ FailureOr<KernelCode> nvidia::emitContract(kernel::FuncOp fn,
       return failure();
     code.push_back(*few);
   }
+  if (usesLibrary(fn) && failed(addLibrary(code, *c, target, module)))
+    return failure();
   return code;
 }
 
-int64_t nvidia::workspaceContract(kernel::FuncOp, const NvidiaTarget &,
-                                  int64_t) {
-  return 0;
+int64_t nvidia::workspaceContract(kernel::FuncOp fn, const NvidiaTarget &,
+                                  int64_t maxRows) {
+  FailureOr<ContractForm> form = ContractForm::of(fn);
+  if (failed(form) || !usesLibrary(fn))
+    return 0;
+  return libraryWorkspaceBytes(*form, maxRows);
 }

@@ -23,6 +23,7 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "runtime/abi/qwen_module.h"
 
 namespace qwen::nvidia {
 
@@ -43,6 +44,10 @@ struct Launch {
   int64_t threads;
   /// Bytes of dynamic shared memory of a block.
   int64_t sharedBytes;
+  /// What a library may do instead of it; its kernel is not numbered yet.
+  std::optional<qrt_product> library = std::nullopt;
+  /// Whether it is launched only where the library did the launch before.
+  bool followsLibrary = false;
 };
 
 /// The code of one kernel, in the order of its launches.

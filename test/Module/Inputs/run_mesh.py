@@ -30,7 +30,7 @@ WAIT = C.CFUNCTYPE(C.c_int32, C.c_void_p)
 class Api(C.Structure):
     _fields_ = [("version", C.c_uint32), ("reserved", C.c_uint32),
                 ("parallel_for", PARALLEL), ("start", START), ("wait", WAIT),
-                ("launch", C.c_void_p)]
+                ("launch", C.c_void_p), ("product", C.c_void_p)]
 
 
 class Context(C.Structure):
@@ -44,7 +44,9 @@ class Call(C.Structure):
 class Variant(C.Structure):
     _fields_ = [("target", C.c_char_p), ("level", C.c_char_p),
                 ("entries", C.POINTER(C.c_void_p)), ("num_kernels", C.c_uint32),
-                ("num_images", C.c_uint32), ("kernels", C.c_void_p), ("images", C.c_void_p)]
+                ("num_images", C.c_uint32), ("kernels", C.c_void_p), ("images", C.c_void_p),
+                ("products", C.c_void_p), ("num_products", C.c_uint32),
+                ("reserved", C.c_uint32)]
 
 
 class Module(C.Structure):

@@ -68,7 +68,11 @@ static void checkForward(const Case &c, std::vector<int64_t> rows,
   bool isNN = std::string(c.spec) == "mk,kn->mn";
   std::string w = isNN ? type(std::to_string(c.k).c_str(), c.n, c.bf16)
                        : type(std::to_string(c.n).c_str(), c.k, c.bf16);
-  std::string bias = "tensor<" + std::to_string(c.n) + "xf32>";
+  std::string columns = "tensor<" + std::to_string(c.n);
+  std::string bias = columns + (c.bf16 ? "xbf16>" : "xf32>");
+  std::string wide = columns + "xf32>";
+  std::string widen =
+      c.bf16 ? "  %v = arith.extf %bias : " + bias + " to " + wide + "\n" : "";
   std::string round =
       c.bf16 ? "  %t = arith.truncf %b : " + z + " to " + y +
                    "\n  %e = arith.extf %t : " + y + " to " + z +
@@ -79,10 +83,11 @@ static void checkForward(const Case &c, std::vector<int64_t> rows,
   std::string text = "kernel.func contract @k(%x: " + x + ", %w: " + w +
                      ", %bias: " + bias + ", %r: " + y + ") -> " + y +
                      " {\n  %p = kernel.contract \"" + c.spec +
-                     "\" %x, %w : " + x + ", " + w + " -> " + z +
-                     "\n  %bb = kernel.broadcast %bias dims [1] : " + bias +
-                     " -> " + z + "\n  %b = arith.addf %p, %bb : " + z + "\n" +
-                     round + "  kernel.return %o : " + y + "\n}\n";
+                     "\" %x, %w : " + x + ", " + w + " -> " + z + "\n" + widen +
+                     "  %bb = kernel.broadcast " + (c.bf16 ? "%v" : "%bias") +
+                     " dims [1] : " + wide + " -> " + z +
+                     "\n  %b = arith.addf %p, %bb : " + z + "\n" + round +
+                     "  kernel.return %o : " + y + "\n}\n";
   auto runner = KernelRunner::create(text, target, rows.back());
   ASSERT_TRUE(bool(runner)) << llvm::toString(runner.takeError()) << text;
   for (int64_t m : rows)
@@ -92,7 +97,7 @@ static void checkForward(const Case &c, std::vector<int64_t> rows,
 static void runForward(const Case &c, KernelRunner &runner,
                        const TestTarget &target) {
   Tensor lhs(c.m * c.k, c.bf16, 1), rhs(c.n * c.k, c.bf16, 2);
-  Tensor offset(c.n, false, 3), residual(c.m * c.n, c.bf16, 4);
+  Tensor offset(c.n, c.bf16, 3), residual(c.m * c.n, c.bf16, 4);
   Tensor out(c.m * c.n, c.bf16), again(c.m * c.n, c.bf16);
   Launch launch{{lhs.data(), rhs.data(), offset.data(), residual.data()},
                 {out.data()},

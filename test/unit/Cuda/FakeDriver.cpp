@@ -13,13 +13,15 @@
 // FAKE_CUDA in the environment, read by cuInit, is a list of key=value with ';'
 // between: devices (1), arch (90), memory (bytes), jitlog (text of the driver's
 // compiler), fail (symbol:code@n, the n-th call), crash (kernel:code), module
-// (path of a TestModule with a GPU variant: kernels that no test has registered
-// do what its entries for the CPU do).
+// (path of a module: kernels that no test has registered do what its target
+// cuda-sim does, or those of a TestModule what its entries for the CPU do), and
+// the keys of FakeCublasLt.cpp.
 //
 //===----------------------------------------------------------------------===//
 
 #include "test/unit/Cuda/FakeDriver.h"
 #include "runtime/abi/qwen_module.h"
+#include "runtime/cudasim/Simulator.h"
 
 #include <cstdint>
 #include <cstdio>
@@ -61,6 +63,8 @@ struct Stream {
 };
 struct Event {
   Stream *stream = nullptr;
+  bool hasTiming = false;
+  double time = -1;
 };
 
 /// The whole driver.
@@ -80,6 +84,7 @@ struct State {
   std::map<std::string, int> calls;
   std::map<std::string, FakeKernel> kernels;
   std::string violations;
+  double clock = 0; // milliseconds
 };
 State &state() {
   static State instance;
@@ -207,8 +212,21 @@ bool parseModule(const std::string &text, Module &module) {
   return !module.functions.empty();
 }
 
-/// Runs the entry that a kernel of TestModule.c stands for.
-int runTestModule(const FakeLaunch &launch) {
+/// Runs a kernel by the code of target cuda-sim.
+int simulate(const qrt_kernel &kernel, const FakeLaunch &launch) {
+  static qrt::ThreadPool pool(2);
+  static qrt::cudasim::Simulator simulator(pool);
+  std::vector<uint64_t> values = launch.params;
+  std::vector<void *> params;
+  for (uint64_t &value : values)
+    params.push_back(&value);
+  uint32_t grid[3] = {launch.grid[0], launch.grid[1], launch.grid[2]};
+  qrt::Status status = simulator.launch(kernel, grid, params.data());
+  return status ? 0 : violation(status.error().str());
+}
+
+/// Runs a kernel that a module tells what to do.
+int runOfModule(const FakeLaunch &launch) {
   constexpr size_t kMaxSlots = 24;
   static const qrt_module *module = [] {
     void *handle = dlopen(option("module", "").c_str(), RTLD_NOW);
@@ -218,6 +236,12 @@ int runTestModule(const FakeLaunch &launch) {
   }();
   if (!module || module->num_variants < 2)
     return violation("no module runs kernel " + launch.kernel);
+  for (uint32_t v = 0; v < module->num_variants; ++v) {
+    const qrt_variant &variant = module->variants[v];
+    for (uint32_t i = 0; i < variant.num_kernels; ++i)
+      if (variant.kernels[i].thread && launch.kernel == variant.kernels[i].name)
+        return simulate(variant.kernels[i], launch);
+  }
   static qrt_api api{};
   api.parallel_for = [](qrt_ctx *, const char *, qrt_task task, void *args,
                         int64_t n, int64_t) {
@@ -259,6 +283,14 @@ EXPORT int fakeCudaDevice() { return currentDevice; }
 EXPORT char *fakeCudaHost(uint64_t address, uint64_t bytes) {
   return translate(address, bytes);
 }
+EXPORT std::string fakeCudaOption(const char *key, const char *otherwise) {
+  return option(key, otherwise);
+}
+EXPORT void fakeCudaSpend(double milliseconds) {
+  state().clock += milliseconds;
+}
+EXPORT int fakeCudaBegin(const char *symbol) { return begin(symbol); }
+EXPORT void fakeCudaViolation(const std::string &text) { violation(text); }
 /// A new process: nothing is initialised.
 EXPORT void fakeCudaReset() {
   state() = State();
@@ -529,9 +561,10 @@ EXPORT int cuGraphLaunch(Graph *graph, Stream *stream) {
       return code;
   return 0;
 }
-EXPORT int cuEventCreate(Event **event, unsigned) {
+EXPORT int cuEventCreate(Event **event, unsigned flags) {
   BEGIN("cuEventCreate");
   state().events.insert(*event = new Event);
+  (*event)->hasTiming = !(flags & 2);
   return 0;
 }
 EXPORT int cuEventDestroy_v2(Event *event) {
@@ -543,6 +576,21 @@ EXPORT int cuEventDestroy_v2(Event *event) {
 EXPORT int cuEventRecord(Event *event, Stream *stream) {
   BEGIN("cuEventRecord");
   event->stream = stream;
+  if (!event->hasTiming)
+    return 0;
+  return push(stream, [event] {
+    if (state().events.count(event))
+      event->time = state().clock;
+    return 0;
+  });
+}
+EXPORT int cuEventElapsedTime(float *milliseconds, Event *from, Event *to) {
+  BEGIN("cuEventElapsedTime");
+  if (!from->hasTiming || !to->hasTiming)
+    return violation("the time of an event without one");
+  if (from->time < 0 || to->time < 0)
+    return violation("the time of an event that did not happen yet");
+  *milliseconds = float(to->time - from->time);
   return 0;
 }
 EXPORT int cuEventSynchronize(Event *event) {
@@ -642,7 +690,7 @@ EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy,
       return std::atoi(crash.c_str() + colon + 1);
     auto it = state().kernels.find(launch.kernel);
     if (it == state().kernels.end())
-      return runTestModule(launch);
+      return runOfModule(launch);
     it->second(launch);
     return 0;
   });

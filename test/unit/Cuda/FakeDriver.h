@@ -33,6 +33,14 @@ int fakeCudaCalls(const char *symbol);
 int fakeCudaPush(void *stream, std::function<int()> work);
 int fakeCudaDevice();
 char *fakeCudaHost(uint64_t address, uint64_t bytes);
+/// As well: the value of a key of FAKE_CUDA, or `otherwise`; a call of
+/// `symbol`, counted, and the code of the failure that a test asked for or of
+/// the missing context; what is wrong, noted.
+std::string fakeCudaOption(const char *key, const char *otherwise);
+int fakeCudaBegin(const char *symbol);
+void fakeCudaViolation(const std::string &text);
+/// Work that runs now takes so long, to events.
+void fakeCudaSpend(double milliseconds);
 void fakeCudaReset();
 }
 

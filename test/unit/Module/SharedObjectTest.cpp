@@ -146,7 +146,8 @@ TEST_F(SharedObject, LoadsAndRuns) {
   EXPECT_STREQ(module->variants[0].target, "cpu");
   EXPECT_STREQ(module->variants[0].level, "x86-64-v3");
 
-  qrt_api api = {QRT_ABI_VERSION, 0, serialFor, nullptr, nullptr, nullptr};
+  qrt_api api = {QRT_ABI_VERSION, 0,       serialFor, nullptr,
+                 nullptr,         nullptr, nullptr};
   Recorder recorder;
   recorder.ctx.api = &api;
   std::vector<float> in(48), out(48);

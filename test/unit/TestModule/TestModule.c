@@ -338,10 +338,10 @@ static const qrt_kernel kernels[] = {
 #endif
 
 static const qrt_variant variants[] = {
-    {"cpu", "x86-64-v3", entries, 0, 0, 0, 0},
+    {"cpu", "x86-64-v3", entries, 0, 0, 0, 0, 0, 0, 0},
 #ifdef TEST_CUDA
     {"cuda", "", gpuEntries, sizeof kernels / sizeof *kernels,
-     sizeof images / sizeof *images, kernels, images},
+     sizeof images / sizeof *images, kernels, images, 0, 0, 0},
 #endif
 };
 static const qrt_module module = {

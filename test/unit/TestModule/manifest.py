@@ -137,7 +137,7 @@ entries = [
 ]
 
 manifest = {
-    "format": 1, "abi": 3, "name": "test-" + compute, "compiler": "by hand", "build_id": "0",
+    "format": 1, "abi": 4, "name": "test-" + compute, "compiler": "by hand", "build_id": "0",
     "dtype": compute, "mesh": {"data": data, "tensor": tensor}, "mesh_axes": mesh_axes,
     "architecture": {
         "family": "test",

@@ -124,9 +124,17 @@ EntryEmitter::Arguments EntryEmitter::argumentsOf(kernel::LaunchOp launch,
                             ? pointer(launch.getWorkspaceAttr(), loop)
                             : Value(LLVM::ZeroOp::create(b, loc, ptr));
   arguments.batch = batch;
-  arguments.sequence = launch.getUnitSequence() ? constant(1) : sequence;
+  arguments.sequence =
+      launch.getUnitSequence() ? constant(1) : sequenceOf(launch);
   arguments.rows = arith::MulIOp::create(b, loc, batch, arguments.sequence);
   return arguments;
+}
+
+Value EntryEmitter::sequenceOf(Operation *op) {
+  auto parts = op->getAttrOfType<IntegerAttr>(dist::kSequencePartsAttr);
+  if (!parts)
+    return sequence;
+  return arith::DivUIOp::create(b, loc, sequence, constant(parts.getInt()));
 }
 
 Value EntryEmitter::collectiveCount(Operation *op) {
@@ -138,7 +146,7 @@ Value EntryEmitter::collectiveCount(Operation *op) {
   Value rows = batch;
   if (type.getRank() > 1 && type.getDimSize(1) > 1) {
     count /= type.getDimSize(1);
-    rows = arith::MulIOp::create(b, loc, rows, sequence);
+    rows = arith::MulIOp::create(b, loc, rows, sequenceOf(op));
   }
   return arith::MulIOp::create(b, loc, rows, constant(count));
 }

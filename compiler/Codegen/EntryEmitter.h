@@ -106,6 +106,8 @@ private:
   void emitWait();
   /// Calls a function of the runtime and keeps its error.
   void callApi(int64_t field, llvm::SmallVector<Value> operands);
+  /// The tokens of a row that a launch or collective works on.
+  Value sequenceOf(mlir::Operation *op);
   /// The number of elements that a device gives, with the actual extents.
   Value collectiveCount(mlir::Operation *op);
   Arguments argumentsOf(kernel::LaunchOp launch, const LoopState &loop);

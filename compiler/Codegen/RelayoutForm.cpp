@@ -31,13 +31,15 @@ static LogicalResult fill(RelayoutForm &form, int64_t dimFromLast) {
   RankedTensorType type = form.type;
   form.hasRows = type.getRank() > 0 && type.isDynamicDim(0);
   int64_t dim = type.getRank() - 1 - dimFromLast;
+  form.cutsTokens = dim == 1 && type.isDynamicDim(1);
   if (form.hasRows && dim < 1)
     return form.op->emitError("rows cannot be cut");
   form.before = form.piece = 1;
   for (auto [i, size] : llvm::enumerate(type.getShape()))
     if (!ShapedType::isDynamic(size))
       (static_cast<int64_t>(i) < dim ? form.before : form.piece) *= size;
-  form.piece /= form.parts;
+  if (!form.cutsTokens)
+    form.piece /= form.parts;
   return success();
 }
 
@@ -72,6 +74,21 @@ FailureOr<RelayoutForm> codegen::relayoutForm(kernel::FuncOp kernel) {
     inBucket(unpack.getOperand(), unpack.getOffset());
   }
   return form;
+}
+
+TokenNumbers codegen::tokenNumbers(ElementBuilder &k, const RelayoutForm &form,
+                                   Value token, Value place) {
+  Value tokens = k.sequence();
+  Value own = k.divI(tokens, k.i64(form.parts));
+  if (form.place) {
+    Value row = k.divI(token, own), rest = k.remI(token, own);
+    Value part = k.addI(k.mulI(row, form.parts), place);
+    return {k.addI(k.mulI(part, own), rest), token};
+  }
+  Value row = k.divI(token, tokens), inRow = k.remI(token, tokens);
+  Value part = k.divI(inRow, own), rest = k.remI(inRow, own);
+  Value block = k.addI(k.mulI(part, k.batch()), row);
+  return {token, k.addI(k.mulI(block, own), rest)};
 }
 
 FailureOr<PadForm> codegen::padForm(kernel::FuncOp kernel) {

@@ -8,6 +8,7 @@
 #ifndef QWEN_COMPILER_CODEGEN_RELAYOUTFORM_H
 #define QWEN_COMPILER_CODEGEN_RELAYOUTFORM_H
 
+#include "compiler/Codegen/ElementBuilder.h"
 #include "compiler/Codegen/KernelForm.h"
 
 namespace qwen::codegen {
@@ -25,6 +26,9 @@ struct RelayoutForm {
   int64_t parts;
   bool hasRows;          // `before` counts for each row of the call
   int64_t before, piece; // products of the dimensions around
+  /// Sequences are cut: `piece` is a token, of which the kernel's actual
+  /// sequence / parts are one part.
+  bool cutsTokens = false;
   /// dist.slice: the argument that says which part.
   std::optional<unsigned> place = {};
   bool toFront = false; // dist.pack
@@ -37,6 +41,15 @@ struct RelayoutForm {
 
 /// Errors, at the op: operands that are not arguments, rows that are cut.
 mlir::FailureOr<RelayoutForm> relayoutForm(kernel::FuncOp kernel);
+
+/// Where sequences are cut: of a token of the tensor that is cut (of
+/// dist.slice: of the slice, whose place is `place`) the numbers of its token
+/// in that tensor and in the other one.
+struct TokenNumbers {
+  mlir::Value together, apart;
+};
+TokenNumbers tokenNumbers(ElementBuilder &k, const RelayoutForm &form,
+                          mlir::Value token, mlir::Value place);
 
 /// dist.pad_groups: of each of `groups` groups entries of `entry` elements.
 struct PadForm {

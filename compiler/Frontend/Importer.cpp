@@ -564,6 +564,8 @@ qwen::importModel(MLIRContext &context, const ModelSpec &spec,
       b.getDictionaryAttr(
           {b.getNamedAttr("dims", b.getDictionaryAttr(dims)),
            b.getNamedAttr("rules", rulesAttr(b, spec.rules)),
+           b.getNamedAttr("sequence_residual",
+                          b.getBoolAttr(spec.sequenceResidual)),
            b.getNamedAttr("zero", b.getI64IntegerAttr(spec.zero))}));
   b.setInsertionPointToStart(module->getBody());
   buildParams(b, spec);

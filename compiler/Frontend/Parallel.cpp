@@ -103,6 +103,15 @@ void Resolver::readMesh() {
     spec.reduceDType = dtype(*n, "parallel.reduce_dtype");
   if (const Node *n = parallel.get("pad_heads"))
     spec.padHeads = boolean(*n, "parallel.pad_heads");
+  if (const Node *n = parallel.get("sequence_residual")) {
+    spec.sequenceResidual = boolean(*n, "parallel.sequence_residual");
+    auto batch = spec.rules.find("batch"), rows = spec.rules.find("sequence");
+    if (spec.sequenceResidual && batch != spec.rules.end() &&
+        rows != spec.rules.end() && batch->second == rows->second)
+      error(1004, n->loc,
+            "'parallel.sequence_residual' splits the sequence over '" +
+                rows->second + "', which parallel.rules give to the batch");
+  }
   parallel.finish();
 }
 

@@ -257,6 +257,7 @@ struct ModelSpec {
   int64_t zero = 0;
   DType reduceDType = DType::BF16;
   bool padHeads = false;
+  bool sequenceResidual = false;
   std::optional<int64_t> memoryBudget; // bytes per device
 
   int64_t trainBatch = 0, trainSequence = 0, trainAccumulate = 1, seed = 0;

@@ -42,6 +42,8 @@ class FormKernels : public qwen::impl::FormKernelsBase<FormKernels> {
 
   LogicalResult runOnBlock(Block &block);
   SmallVector<Group> formGroups(Block &block);
+  int64_t partsOf(int64_t tokens) const;
+  bool cutsSequence(Operation *op);
   StringRef whyNotJoined(const Group &group, Operation *op);
   LogicalResult outline(Group &group);
   kernel::FuncOp makeKernel(Group &group, ValueRange inputs,
@@ -51,7 +53,7 @@ class FormKernels : public qwen::impl::FormKernelsBase<FormKernels> {
   RowAnalysis rows;
   /// Printed body -> kernel made before.
   llvm::StringMap<FlatSymbolRefAttr> known;
-  int64_t maxSequence = 1;
+  int64_t maxSequence = 1, sequenceParts = 1;
 };
 
 } // namespace
@@ -104,6 +106,31 @@ StringRef FormKernels::whyNotJoined(const Group &group, Operation *op) {
   return {};
 }
 
+/// The number of parts that the mesh cuts sequences into where a row has
+/// `tokens` of them; 0 if it does not.
+int64_t FormKernels::partsOf(int64_t tokens) const {
+  if (tokens < 1 || maxSequence % tokens ||
+      sequenceParts % (maxSequence / tokens))
+    return 0;
+  return maxSequence / tokens;
+}
+
+/// Whether the parts of a tensor that `op` moves are parts of sequences.
+bool FormKernels::cutsSequence(Operation *op) {
+  auto cuts = [&](Value tensor, int64_t fromEnd) {
+    auto type = cast<RankedTensorType>(tensor.getType());
+    return sequenceParts > 1 && rows.hasRows(tensor) && type.getRank() > 1 &&
+           type.getRank() - 1 - fromEnd == 1 && partsOf(type.getDimSize(1));
+  };
+  if (auto pack = dyn_cast<dist::PackOp>(op))
+    return cuts(pack.getOperand(), pack.getDim());
+  if (auto unpack = dyn_cast<dist::UnpackOp>(op))
+    return cuts(unpack.getResult(), unpack.getDim());
+  if (auto slice = dyn_cast<dist::SliceOp>(op))
+    return cuts(slice.getOperand(), slice.getDim());
+  return false;
+}
+
 SmallVector<Group> FormKernels::formGroups(Block &block) {
   SmallVector<Group> groups;
   for (Operation &op : block) {
@@ -133,7 +160,8 @@ SmallVector<Group> FormKernels::formGroups(Block &block) {
           << remark::reason("{0}", reason);
     }
     if (!joined)
-      groups.push_back({{&op}, entry->root, entry->keepsSequence});
+      groups.push_back(
+          {{&op}, entry->root, entry->keepsSequence || cutsSequence(&op)});
   }
   return groups;
 }
@@ -280,6 +308,17 @@ LogicalResult FormKernels::outline(Group &group) {
   };
   if (maxSequence > 1 && llvm::any_of(inputs, hasOneToken))
     launch.setUnitSequence(true);
+  // Where the mesh splits sequences, a row may have a part of its tokens.
+  int64_t tokens = 0;
+  for (Value value :
+       llvm::concat<Value>(SmallVector<Value>(inputs.getArrayRef()),
+                           SmallVector<Value>(outputs.getArrayRef()))) {
+    auto type = cast<RankedTensorType>(value.getType());
+    if (rows.hasRows(value) && type.getRank() > 1)
+      tokens = std::max(tokens, type.getDimSize(1));
+  }
+  if (int64_t parts = partsOf(tokens); parts > 1)
+    launch->setAttr(dist::kSequencePartsAttr, b.getI64IntegerAttr(parts));
   ++numLaunches;
   for (auto [output, result] : llvm::zip(outputs, launch.getResults())) {
     rows.set(result, rows.hasRows(output));
@@ -311,12 +350,20 @@ void FormKernels::runOnOperation() {
     if (!func->hasAttr(entry::kEntry))
       continue;
     maxSequence = entry::maxExtent(func, "sequence");
+    auto parts = func->getAttrOfType<IntegerAttr>(dist::kSequencePartsAttr);
+    sequenceParts = parts ? parts.getInt() : 1;
     rows = RowAnalysis();
     if (failed(runOnBlock(func.getBody().front())))
       return signalPassFailure();
     func.walk([&](Operation *op) {
-      if (dist::isCollective(op) && rows.hasRows(op->getOperand(0)))
-        op->setAttr(dist::kRowsAttr, UnitAttr::get(&getContext()));
+      if (!dist::isCollective(op) || !rows.hasRows(op->getOperand(0)))
+        return;
+      op->setAttr(dist::kRowsAttr, UnitAttr::get(&getContext()));
+      auto type = cast<RankedTensorType>(op->getOperand(0).getType());
+      int64_t parts = type.getRank() > 1 ? partsOf(type.getDimSize(1)) : 0;
+      if (parts > 1)
+        op->setAttr(dist::kSequencePartsAttr,
+                    Builder(&getContext()).getI64IntegerAttr(parts));
     });
   }
 }

@@ -205,10 +205,16 @@ static json::Object describeEntry(func::FuncOp function) {
   auto extents = function->getAttrOfType<DictionaryAttr>(entry::kExtents);
   json::Array extentList;
   if (extents)
-    for (NamedAttribute extent : extents)
-      extentList.push_back(
-          json::Object{{"name", extent.getName().getValue()},
-                       {"max", cast<IntegerAttr>(extent.getValue()).getInt()}});
+    for (NamedAttribute extent : extents) {
+      json::Object object{
+          {"name", extent.getName().getValue()},
+          {"max", cast<IntegerAttr>(extent.getValue()).getInt()}};
+      auto parts =
+          function->getAttrOfType<IntegerAttr>(dist::kSequencePartsAttr);
+      if (parts && extent.getName() == "sequence")
+        object["multiple"] = parts.getInt();
+      extentList.push_back(std::move(object));
+    }
   json::Array args;
   int64_t slots = 0;
   for (auto arg : function->getAttrOfType<ArrayAttr>(kEntryArgs)

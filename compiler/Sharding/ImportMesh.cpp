@@ -32,6 +32,7 @@ class ImportMesh : public qwen::impl::ImportMeshBase<ImportMesh> {
   void annotate(PadGroupsOp pad);
   void annotate(GetParamOp get);
   LogicalResult annotate(func::FuncOp entry);
+  void splitResidual(func::FuncOp entry);
   Axes axesOf(StringRef logical);
   Axes axesOf(StringRef logical, ParamOp param);
   int64_t dim(StringRef name);
@@ -46,6 +47,7 @@ class ImportMesh : public qwen::impl::ImportMeshBase<ImportMesh> {
   DictionaryAttr dims;
   int64_t zero = 0;
   bool padsHeads = false;
+  bool splitsResidual = false;
   Axes batchAxes;
 };
 } // namespace
@@ -59,6 +61,7 @@ LogicalResult ImportMesh::readRules() {
   dims = {};
   zero = 0;
   padsHeads = false;
+  splitsResidual = false;
   auto parallel = getOperation()->getAttrOfType<DictionaryAttr>(kParallelAttr);
   if (!parallel) {
     for (StringRef logical : {"heads", "kv_heads", "ffn", "vocab"})
@@ -68,6 +71,8 @@ LogicalResult ImportMesh::readRules() {
   }
   dims = parallel.getAs<DictionaryAttr>("dims");
   getOperation().walk([&](PadGroupsOp) { padsHeads = true; });
+  if (auto splits = parallel.getAs<BoolAttr>("sequence_residual"))
+    splitsResidual = splits.getValue();
   if (auto level = parallel.getAs<IntegerAttr>("zero"))
     zero = level.getInt();
   if (auto map = parallel.getAs<DictionaryAttr>("rules"))
@@ -245,6 +250,23 @@ Sharding ImportMesh::stateSharding(func::FuncOp entry, DictionaryAttr attrs,
   return get(isMaster && hasCompute ? kStorageAttr : kShardingAttr);
 }
 
+/// Training splits sequences between blocks too, as far as they divide.
+void ImportMesh::splitResidual(func::FuncOp entry) {
+  int64_t sequence = entry::maxExtent(entry, "sequence");
+  Axes wanted = axesOf("sequence");
+  Axes taken = dividingPrefix(wanted, sequence, axes);
+  if (taken.size() != wanted.size())
+    remark::missed(entry.getLoc(), remark::RemarkOpts::name("replicated")
+                                       .category("import-mesh")
+                                       .function(entry.getSymName()))
+        << remark::reason("sequences of {0} are split into {1} parts of {2} "
+                          "between blocks: the other devices hold copies",
+                          sequence, numParts(taken, axes),
+                          numParts(wanted, axes));
+  if (!taken.empty())
+    entry->setAttr(kSequenceAttr, DenseI64ArrayAttr::get(&getContext(), taken));
+}
+
 LogicalResult ImportMesh::annotate(func::FuncOp entry) {
   Builder b(&getContext());
   bool hasBatch = entry->hasAttr(entry::kExtents);
@@ -268,6 +290,8 @@ LogicalResult ImportMesh::annotate(func::FuncOp entry) {
   }
   if (hasBatch)
     entry->setAttr(kBatchAttr, b.getDenseI64ArrayAttr(split));
+  if (splitsResidual && (name == "micro_step" || name == "eval_loss"))
+    splitResidual(entry);
   bool hasCompute = false;
   for (unsigned i = 0; i < entry.getNumArguments(); ++i) {
     auto storage = entry.getArgAttrOfType<StringAttr>(i, entry::kStorage);

@@ -26,6 +26,9 @@ inline constexpr llvm::StringLiteral kMeshAttr = "qwen.mesh";
 inline constexpr llvm::StringLiteral kParallelAttr = "qwen.parallel";
 /// Of an entry point: the sub-axes that its batch is split over.
 inline constexpr llvm::StringLiteral kBatchAttr = "dist.batch";
+/// Of an entry point: the sub-axes that the residual stream's sequence is split
+/// over.
+inline constexpr llvm::StringLiteral kSequenceAttr = "dist.sequence";
 /// Of a parameter: how ops read it.
 inline constexpr llvm::StringLiteral kComputeAttr = "dist.compute";
 

@@ -243,6 +243,11 @@ LogicalResult Partitioner::run() {
     entry->setAttr(entry::kExtents, extents.getDictionary(b.getContext()));
     entry->removeAttr(kBatchAttr);
   }
+  if (auto sequence = entry->getAttrOfType<DenseI64ArrayAttr>(kSequenceAttr)) {
+    entry->setAttr(kSequencePartsAttr,
+                   b.getI64IntegerAttr(numParts(sequence.asArrayRef(), mesh)));
+    entry->removeAttr(kSequenceAttr);
+  }
   return success();
 }
 

@@ -43,6 +43,9 @@ private:
   LogicalResult visit(Operation *op);
   SmallVector<Axes> splitFactors(Operation *op, const ShardingRule &rule);
   void dropBatchAxes(Sharding &sharding);
+  void splitResidual(Value residual);
+  void scatterSums(Operation *op, const ShardingRule &rule,
+                   MutableArrayRef<Axes> factors);
   void merge(Axes &into, const Axes &axes, ArrayRef<Axes> factors);
   /// The partial axes that pass through, and the operands that have them.
   Axes passedOn(Operation *op, const ShardingRule &rule, ArrayRef<Axes> factors,
@@ -137,7 +140,36 @@ SmallVector<Axes> Propagation::splitFactors(Operation *op,
   if (rule.batch >= 0)
     if (auto batch = entry->getAttrOfType<DenseI64ArrayAttr>(kBatchAttr))
       factors[rule.batch] = Axes(batch.asArrayRef());
+  scatterSums(op, rule, factors);
   return factors;
+}
+
+/// Where sequences are split between blocks and `op` needs a sum over those
+/// sub-axes, each device takes its part of the sequence. Sums that pass through
+/// stay as they are.
+void Propagation::scatterSums(Operation *op, const ShardingRule &rule,
+                              MutableArrayRef<Axes> factors) {
+  auto sequence = entry->getAttrOfType<DenseI64ArrayAttr>(kSequenceAttr);
+  SmallVector<bool> passes;
+  if (!sequence || !passedOn(op, rule, factors, passes).empty())
+    return;
+  for (unsigned i = 0; i < op->getNumOperands(); ++i) {
+    std::optional<Sharding> sharding = of(op->getOperand(i));
+    const TensorFactors &dims = rule.operands[i];
+    if (static_cast<int>(i) == rule.accumulator || dims.size() != 3 ||
+        dims[1].size() != 1 || !sharding ||
+        rule.sizes[dims[1][0]] != entry::maxExtent(entry, "sequence"))
+      continue;
+    bool isFree = llvm::all_of(sequence.asArrayRef(), [&](int64_t axis) {
+      return llvm::is_contained(sharding->partial, axis) &&
+             llvm::none_of(factors, [&](const Axes &used) {
+               return llvm::is_contained(used, axis);
+             });
+    });
+    unsigned factor = dims[1][0];
+    if (isFree && !rule.replicated[factor] && factors[factor].empty())
+      factors[factor] = Axes(sequence.asArrayRef());
+  }
 }
 
 Axes Propagation::passedOn(Operation *op, const ShardingRule &rule,
@@ -245,11 +277,29 @@ LogicalResult Propagation::visit(Operation *op) {
 // Loops and entries
 //===----------------------------------------------------------------------===//
 
+/// What goes from layer to layer is split along its sequence where the entry
+/// says so. The sums and norms that read it follow, and its gradient in the
+/// reverse loop: what was an all_reduce becomes a reduce_scatter in front of it
+/// and an all_gather behind.
+void Propagation::splitResidual(Value residual) {
+  auto sequence = entry->getAttrOfType<DenseI64ArrayAttr>(kSequenceAttr);
+  auto shape = cast<RankedTensorType>(residual.getType()).getShape();
+  if (!sequence || shape.size() != 3 ||
+      shape[1] != entry::maxExtent(entry, "sequence"))
+    return;
+  Sharding &sharding = known[residual];
+  if (llvm::none_of(sequence.asArrayRef(),
+                    [&](int64_t axis) { return sharding.uses(axis); }))
+    sharding.dims[1] = Axes(sequence.asArrayRef());
+}
+
 LogicalResult Propagation::visitLayers(LayersOp layers) {
   for (auto [init, arg] :
        llvm::zip(layers.getCarried(), layers.getCarriedArgs()))
-    if (std::optional<Sharding> sharding = of(init))
+    if (std::optional<Sharding> sharding = of(init)) {
       known[arg] = sharding->withoutPartial();
+      splitResidual(arg);
+    }
   for (auto [stacks, args] :
        {std::pair(layers.getSlices(), layers.getSliceArgs()),
         std::pair(layers.getStates(), layers.getStateArgs())})

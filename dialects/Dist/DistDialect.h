@@ -42,6 +42,9 @@ inline constexpr llvm::StringLiteral kScaleAttr = "dist.scale";
 
 /// The role of such arguments: a number that depends on the device alone.
 inline constexpr llvm::StringLiteral kMeshRole = "mesh";
+/// On entry points, from `partition` on: the number of parts that sequences are
+/// cut into; on launches, from `fuse` on: the kernel works on one such part.
+inline constexpr llvm::StringLiteral kSequencePartsAttr = "dist.sequence_parts";
 /// On collectives, from `fuse` on: batch and sequence lead, of actual sizes.
 inline constexpr llvm::StringLiteral kRowsAttr = "kernel.rows";
 /// On collectives, from `memory` on: the places of operand and result.

@@ -23,6 +23,21 @@ std::string_view qrt::nameOf(ArgRole role) {
   return names[static_cast<int>(role)];
 }
 
+Status ExtentInfo::check(const std::string &entry, int64_t value) const {
+  if (value < 1 || value > max)
+    return makeError(6030, "",
+                     "entry point '{}': {} is {}, the module is compiled for "
+                     "1 to {}",
+                     entry, name, value, max);
+  if (value % multiple)
+    return makeError(6030, "",
+                     "entry point '{}': {} is {}, which is not a multiple of "
+                     "{}: the module splits it over devices "
+                     "(parallel.sequence_residual)",
+                     entry, name, value, multiple);
+  return Status::success();
+}
+
 std::string FileView::nameOfLayer(int64_t layer) const {
   std::string result = name;
   if (size_t at = result.find("{i}"); at != std::string::npos)

@@ -145,6 +145,10 @@ struct StateKind {
 struct ExtentInfo {
   std::string name;
   int64_t max = 1;
+  int64_t multiple = 1; ///< of which sizes are whole multiples
+
+  /// An error unless the entry point `entry` can be called with `value`.
+  Status check(const std::string &entry, int64_t value) const;
 };
 
 struct EntryInfo {

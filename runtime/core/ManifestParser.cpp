@@ -278,6 +278,8 @@ EntryInfo readEntry(JsonReader reader, const Manifest &manifest) {
     ExtentInfo extent;
     extent.name = extents.at(i).at("name").str();
     extent.max = extents.at(i).at("max").integer(1, int64_t(1) << 31);
+    if (extents.at(i).has("multiple"))
+      extent.multiple = extents.at(i).at("multiple").integer(1, extent.max);
     entry.extents.push_back(extent);
   }
   entry.arenaBytes = reader.at("arena_bytes").integer(0, kMaxBytes);

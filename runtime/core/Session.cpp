@@ -339,12 +339,7 @@ void EntryCall::setExtent(std::string_view name, int64_t value) {
 
 Status EntryCall::check() const {
   for (size_t i = 0; i < extents.size(); ++i)
-    if (extents[i] < 1 || extents[i] > entry->extents[i].max)
-      return makeError(6030, "",
-                       "entry point '{}': {} is {}, the module is compiled for "
-                       "1 to {}",
-                       entry->name, entry->extents[i].name, extents[i],
-                       entry->extents[i].max);
+    QRT_RETURN_IF_ERROR(entry->extents[i].check(entry->name, extents[i]));
   for (const ArgInfo &arg : entry->args) {
     const std::vector<void *> &bound = isState(arg.role) ? slots : hostPointers;
     for (int64_t i = 0; i < arg.count; ++i)

@@ -215,12 +215,7 @@ void GroupCall::setExtent(std::string_view name, int64_t value) {
 
 Status GroupCall::check() const {
   for (size_t i = 0; i < extents.size(); ++i)
-    if (extents[i] < 1 || extents[i] > entry->extents[i].max)
-      return makeError(6030, "",
-                       "entry point '{}': {} is {}, the module is compiled for "
-                       "1 to {}",
-                       entry->name, entry->extents[i].name, extents[i],
-                       entry->extents[i].max);
+    QRT_RETURN_IF_ERROR(entry->extents[i].check(entry->name, extents[i]));
   for (size_t i = 0; i < entry->args.size(); ++i) {
     ArgRole role = entry->args[i].role;
     if ((role == ArgRole::Input && !inputs[i] && !entry->args[i].optional) ||

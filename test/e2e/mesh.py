@@ -4,7 +4,7 @@
 """One model on several meshes: gradients, losses and greedy text must be those
 of one device.
 
-    mesh.py [OPTIONS] FAMILY WORK_DIR MESH[,zero=N][,mpi|,tcp]...
+    mesh.py [OPTIONS] FAMILY WORK_DIR MESH[,zero=N][,sequence][,mpi|,tcp]...
 
       --only CHECKS      some of gradients,losses,text,logits; default the first
                          three, in bf16 logits in place of text
@@ -102,6 +102,7 @@ class Variant:
         self.settings = settings or {}
         self.name = text.replace(",", "-") or "one"
         self.mesh = words[0] if words else ""
+        self.splits_sequence = "sequence" in words
         self.zero = next((w[5:] for w in words if w.startswith("zero=")), None)
         self.family = family
         self.out = os.path.join(work, self.name)
@@ -124,6 +125,8 @@ class Variant:
                          "infer.context": 64})
         if self.zero:
             settings["parallel.zero"] = self.zero
+        if self.splits_sequence:
+            settings["parallel.sequence_residual"] = "true"
         settings.update(self.settings)
         run("qwenc", os.path.join(MODELS, preset + ".yaml"), "-o", self.module,
             *(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),

@@ -67,6 +67,30 @@ emitPadGroups(kernel::FuncOp kernel, const CpuTarget &target, ModuleOp module) {
                     0};
 }
 
+/// A unit is a token.
+static KernelCode emitTokens(const RelayoutForm &what, kernel::FuncOp kernel,
+                             const CpuTarget &target, ModuleOp module) {
+  KernelBuilder k(kernel, 0, target, module);
+  Type byte = k.b.getI8Type();
+  int64_t bytes =
+      what.piece * what.type.getElementType().getIntOrFloatBitWidth() / 8;
+  Value place;
+  if (what.place)
+    place = k.toI64(k.load(k.b.getI32Type(), k.argument(*what.place)));
+  k.forLoop(k.begin(), k.end(), 1, [&](Value unit) {
+    TokenNumbers at = tokenNumbers(k, what, unit, place);
+    bool reads = what.readsTogether();
+    Value to = reads ? at.apart : at.together;
+    Value from = reads ? at.together : at.apart;
+    k.copy(k.pointerAt(k.result(0), byte, k.mulI(to, bytes)),
+           k.pointerAt(k.argument(what.source), byte, k.mulI(from, bytes)),
+           k.i64(bytes));
+  });
+  AffineMap units =
+      rowUnits(kernel.getContext(), 1, what.place ? what.parts : 1);
+  return {{k.task(units, grainFor(2 * bytes))}, 0};
+}
+
 FailureOr<KernelCode> cpu::emitRelayout(kernel::FuncOp kernel,
                                         const CpuTarget &target,
                                         ModuleOp module) {
@@ -76,6 +100,8 @@ FailureOr<KernelCode> cpu::emitRelayout(kernel::FuncOp kernel,
   if (failed(form))
     return failure();
   RelayoutForm what = *form;
+  if (what.cutsTokens)
+    return emitTokens(what, kernel, target, module);
   int64_t width = what.type.getElementType().getIntOrFloatBitWidth() / 8;
   int64_t before = what.before, piece = what.piece * width;
   int64_t blocks = llvm::divideCeil(piece, kBlockBytes);

@@ -81,6 +81,36 @@ static FailureOr<KernelCode> emitPadGroups(kernel::FuncOp kernel,
       constantUnits(kernel.getContext(), llvm::divideCeil(count, kThreads)))};
 }
 
+/// A thread moves an access of a token.
+static KernelCode emitTokens(const RelayoutForm &form, kernel::FuncOp kernel,
+                             const NvidiaTarget &target,
+                             gpu::GPUModuleOp module) {
+  Type element = form.type.getElementType();
+  int64_t lanes = lanesOf(kernel, form.source, element, {form.piece});
+  int64_t accesses = form.piece / lanes;
+  int64_t cut = form.place ? form.parts : 1;
+  KernelBuilder k(kernel, 0, target, module, kThreads);
+  Type access = accessType(k, element, lanes);
+  Value tokens = k.divI(k.rows(), k.i64(cut));
+  forThread(k, k.mulI(tokens, accesses), [&](Value number) {
+    Value inPiece = k.mulI(k.remI(number, k.i64(accesses)), lanes);
+    Value place;
+    if (form.place)
+      place = k.toI64(k.load(k.b.getI32Type(), k.argument(*form.place)));
+    TokenNumbers at =
+        tokenNumbers(k, form, k.divI(number, k.i64(accesses)), place);
+    auto offset = [&](Value token) {
+      return k.addI(k.mulI(token, form.piece), inPiece);
+    };
+    bool reads = form.readsTogether();
+    k.store(k.load(access, k.argument(form.source),
+                   offset(reads ? at.together : at.apart)),
+            k.result(0), offset(reads ? at.apart : at.together));
+  });
+  return KernelCode{
+      k.launch(rowUnits(kernel.getContext(), accesses, kThreads * cut))};
+}
+
 FailureOr<KernelCode> nvidia::emitRelayout(kernel::FuncOp kernel,
                                            const NvidiaTarget &target,
                                            gpu::GPUModuleOp module) {
@@ -89,6 +119,8 @@ FailureOr<KernelCode> nvidia::emitRelayout(kernel::FuncOp kernel,
   FailureOr<RelayoutForm> form = relayoutForm(kernel);
   if (failed(form))
     return failure();
+  if (form->cutsTokens)
+    return emitTokens(*form, kernel, target, module);
   Type element = form->type.getElementType();
   int64_t lanes = lanesOf(kernel, form->source, element,
                           {form->piece, form->row, form->offset});

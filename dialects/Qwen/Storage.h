@@ -13,8 +13,9 @@
 //   int4  int4 [N, K/2] i8, int4_step [N, K/32] i8, int4_scale [N] f32; K is a
 //         multiple of 32. Of group g, byte [n, 16 g + i] holds columns
 //         32 g + i (low half) and 32 g + 16 + i (high half), from -8 to 7,
-//         which stand for the whole numbers d of runtime/abi/qwen_int4.h: w[n,
-//         k] ~ int4_scale[n] int4_step[n, k / 32] d(int4[n, k])
+//         which stand for the whole numbers d of runtime/abi/qwen_int4.h:
+//
+//         w[n, k] ~ int4_scale[n] int4_step[n, k / 32] d(int4[n, k])
 //
 // A group's step is a whole number from -64 to 64: the scale of a row stands
 // outside of its sums, and step times number is exact in f32. The runtime makes

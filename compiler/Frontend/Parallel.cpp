@@ -166,7 +166,13 @@ void Resolver::readParameterRules(const Node &node, llvm::StringRef what) {
 }
 
 /// Every mesh axis may split one dimension of a parameter, and not the batch's.
-void Resolver::checkRules(const Param &param, const SourceLoc &loc) {
+void Resolver::checkRules(const Param &param, const Node &written) {
+  auto placeOf = [&](llvm::StringRef axis) {
+    for (const NodeEntry &entry : written.entries)
+      if (entry.key == axis)
+        return entry.value.loc;
+    return written.loc;
+  };
   const auto &rules = param.rules ? *param.rules : spec.rules;
   auto batch = rules.find("batch");
   std::map<std::string, std::string> used; // mesh axis -> logical axis
@@ -175,14 +181,14 @@ void Resolver::checkRules(const Param &param, const SourceLoc &loc) {
     if (rule == rules.end())
       continue;
     if (batch != rules.end() && rule->second == batch->second)
-      return error(1016, loc,
+      return error(1016, placeOf(axis.major()),
                    "the mesh axis '" + rule->second + "' cannot split '" +
                        axis.major() + "' of parameter '" + param.name +
                        "': it splits the batch, and parameters by "
                        "parallel.zero");
     auto [it, isNew] = used.try_emplace(rule->second, axis.major());
     if (!isNew)
-      return error(1016, loc,
+      return error(1016, placeOf(axis.major()),
                    "the mesh axis '" + rule->second +
                        "' is used twice in "
                        "parameter '" +
@@ -206,10 +212,10 @@ void Resolver::readOverrides() {
                          ("parallel.parameters[" + llvm::Twine(i) + "]").str());
       for (const Param &param : spec.params)
         if (!failed() && param.rules)
-          checkRules(param, node.find("rules")->loc);
+          checkRules(param, *node.find("rules"));
     }
   const Node *rules = parallel ? parallel->find("rules") : nullptr;
   for (const Param &param : spec.params)
     if (!failed() && rules)
-      checkRules(param, rules->loc);
+      checkRules(param, *rules);
 }

@@ -83,7 +83,7 @@ private:
   void readRules(const Node &node, llvm::StringRef what,
                  std::map<std::string, std::string> &rules);
   void readParameterRules(const Node &node, llvm::StringRef what);
-  void checkRules(const Param &param, const SourceLoc &loc);
+  void checkRules(const Param &param, const Node &written);
   void readTrain();
   void readSchedule(const Node *node);
   llvm::json::Value dataEntry(const Node &node);

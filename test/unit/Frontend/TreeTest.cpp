@@ -36,7 +36,7 @@ TEST(Overrides, EveryKindOfKey) {
       {"dims.layers=3", "dims.ffn=floor(2.7 * hidden)", "dtype=bf16",
        "tie_embeddings=false", "norm_eps=1e-5", "rope.theta=500000",
        "rope.scaling={type: yarn, factor: 4}", "parallel.mesh=2x4",
-       "parallel.rules.ffn=data", "memory.budget=2 GiB", "train.batch=6",
+       "parallel.rules.sequence=data", "memory.budget=2 GiB", "train.batch=6",
        "train.data=[a.bin, b.bin]", "train.optimizer.betas=[0.8, 0.95]",
        "train.schedule.tokens=1e6", "checkpoint.best=false", "eval.every=7",
        "infer.eos=[1, 2]", "block.params.q_proj.init={normal: 0.5}"});
@@ -50,7 +50,7 @@ TEST(Overrides, EveryKindOfKey) {
   EXPECT_EQ(spec.rope.scaling.originalContext, 256);
   using Mesh = std::vector<std::pair<std::string, int64_t>>;
   EXPECT_EQ(spec.mesh, (Mesh{{"data", 2}, {"tensor", 4}}));
-  EXPECT_EQ(spec.rules["ffn"], "data");
+  EXPECT_EQ(spec.rules["sequence"], "data");
   EXPECT_EQ(spec.rules["vocab"], "tensor");
   EXPECT_EQ(spec.memoryBudget, int64_t(2) << 30);
   EXPECT_EQ(spec.trainBatch, 6);
